@@ -1,0 +1,66 @@
+// Commands: what someone wants. Decide turns one into records and a reply.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/core/types.h"
+
+namespace trainyard::core {
+
+struct Submission {
+  std::string request_id;  // may be empty: always a new job
+  std::string name;
+  std::string spec;  // serialised JobSpec
+  SchedulingSpec scheduling;
+  Labels labels;
+};
+
+// Accept jobs, all in one commit. Reply: one SubmitResult each, in order.
+struct SubmitJobs {
+  std::vector<Submission> submissions;
+};
+
+// Reply: OK; NOT_FOUND; FAILED_PRECONDITION if it already succeeded or failed.
+struct CancelJob {
+  JobId job;
+  std::string reason;
+};
+
+// Reply: OK; NOT_FOUND.
+struct DrainWorker {
+  WorkerName worker;
+  bool draining = true;
+};
+
+// A worker said what it is.
+struct ReportWorker {
+  WorkerReport report;
+};
+
+// A worker's stream broke.
+struct DisconnectWorker {
+  WorkerName worker;
+  std::string instance;
+};
+
+// Time passed: leases, limits, backoffs.
+struct Tick {};
+
+using Command =
+    std::variant<SubmitJobs, CancelJob, DrainWorker, ReportWorker, DisconnectWorker, Tick>;
+
+struct SubmitResult {
+  absl::Status status;  // RESOURCE_EXHAUSTED when the queue is full
+  JobId job;            // the earlier one where the request_id is known
+};
+
+// What the caller of a command is told, once its records are durable.
+struct Reply {
+  absl::Status status;
+  std::vector<SubmitResult> submits;  // for SubmitJobs
+};
+
+}  // namespace trainyard::core
