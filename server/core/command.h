@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "server/core/types.h"
 
 namespace trainyard::core {
@@ -55,6 +56,10 @@ using Command =
 struct SubmitResult {
   absl::Status status;  // RESOURCE_EXHAUSTED when the queue is full
   JobId job;            // the earlier one where the request_id is known
+  // Of the JobSubmitted record, for new jobs; 0 where the request_id was known:
+  // the caller reads that job from the store.
+  Revision revision = 0;
+  absl::Time time;
 };
 
 // What the caller of a command is told, once its records are durable.
