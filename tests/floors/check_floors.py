@@ -42,7 +42,8 @@ ALLOWED = {
 OWN_ROOTS = {"base", "proto", "server", "client", "workers", "examples", "bench",
              "tests"}
 
-PROTO = r"(trainyard/v1/.*|.*\.pb\.h|google/protobuf/.*|grpc/.*|grpcpp/.*)"
+API = r"(trainyard/v1/.*|grpc/.*|grpcpp/.*|grpcpp\.h)"
+PROTOBUF = r"(.*\.pb\.h|google/protobuf/.*)"
 TORCH = r"(torch|ATen|c10|caffe2)/.*"
 
 # (name, pattern of included headers, folders that may, why). A folder stands
@@ -50,8 +51,13 @@ TORCH = r"(torch|ATen|c10|caffe2)/.*"
 RESERVED = [
     ("LibTorch", TORCH, ["workers/runner", "bench", "tests"],
      "only workers/runner links LibTorch"),
-    ("gRPC or Protobuf", PROTO,
+    ("gRPC or the API's protos", API,
      ["proto", "server/rpc", "client", "workers/agent", "examples", "bench", "tests"],
+     "protos stop in server/rpc, client and workers/agent"),
+    # The store writes its rows with messages of its own.
+    ("Protobuf", PROTOBUF,
+     ["proto", "server/rpc", "server/adapters", "client", "workers/agent", "examples",
+      "bench", "tests"],
      "protos stop in server/rpc, client and workers/agent"),
     ("SQLite", r"sqlite3\.h", ["server/adapters", "bench", "tests"],
      "the store is a port; adapters implement it"),
