@@ -13,6 +13,7 @@
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "proto/json/names.h"
+#include "proto/json/utf8.h"
 
 namespace trainyard::json {
 
@@ -34,31 +35,6 @@ std::string Quote(const Json& json) {
       json.dump(-1, ' ', false, nlohmann::detail::error_handler_t::replace);
   if (text.size() > kLongestQuote) text = text.substr(0, kLongestQuote) + "…";
   return text;
-}
-
-bool IsUtf8(const std::string& text) {
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* end = p + text.size();
-  while (p < end) {
-    if (*p < 0x80) {
-      ++p;
-      continue;
-    }
-    const int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
-    if (*p < 0xc2 || *p > 0xf4 || end - p <= more) return false;
-    uint32_t code = *p & (0x3f >> more);
-    for (int i = 1; i <= more; ++i) {
-      if ((p[i] & 0xc0) != 0x80) return false;
-      code = code << 6 | (p[i] & 0x3f);
-    }
-    const bool overlong =
-        (more == 2 && code < 0x800) || (more == 3 && code < 0x10000);
-    if (overlong || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) {
-      return false;
-    }
-    p += more + 1;
-  }
-  return true;
 }
 
 }  // namespace
