@@ -48,10 +48,14 @@ struct DisconnectWorker {
 };
 
 // Time passed: leases, limits, backoffs.
-struct Tick {};
+struct Tick {
+  // The server listened without a pause since then (set by the engine); a
+  // silence before it was the server's own and expires no lease.
+  absl::Time listening_since = absl::InfinitePast();
+};
 
-using Command =
-    std::variant<SubmitJobs, CancelJob, DrainWorker, ReportWorker, DisconnectWorker, Tick>;
+using Command = std::variant<SubmitJobs, CancelJob, DrainWorker, ReportWorker,
+                             DisconnectWorker, Tick>;
 
 struct SubmitResult {
   absl::Status status;  // RESOURCE_EXHAUSTED when the queue is full

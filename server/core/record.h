@@ -92,12 +92,21 @@ struct WorkerLost {
   WorkerName worker;
 };
 
+// The attempt ran for longer than its job's limit; its worker is being told to
+// end it. Follows from the start time, so a restart decides it again.
+struct AttemptOverdue {
+  uint32_t attempt = 0;
+};
+
 using Change =
-    std::variant<JobSubmitted, AttemptPlaced, AttemptStarted, CheckpointStored, AttemptEnded,
-                 JobRequeued, CancelRequested, JobEnded, WorkerDrainSet, WorkerReported,
-                 WorkerDisconnected, WorkerLost>;
+    std::variant<JobSubmitted, AttemptPlaced, AttemptStarted, CheckpointStored,
+                 AttemptEnded, JobRequeued, CancelRequested, JobEnded,
+                 WorkerDrainSet, WorkerReported, WorkerDisconnected, WorkerLost,
+                 AttemptOverdue>;
 
 struct Record {
+  // Of a durable record: its own, one more than the one before. Of any other:
+  // that of the durable record before it, so that a restart repeats no number.
   Revision revision = 0;
   absl::Time time;
   JobId job;  // none for records about workers
@@ -107,7 +116,8 @@ struct Record {
 inline bool IsDurable(const Record& record) {
   return !std::holds_alternative<WorkerReported>(record.change) &&
          !std::holds_alternative<WorkerDisconnected>(record.change) &&
-         !std::holds_alternative<WorkerLost>(record.change);
+         !std::holds_alternative<WorkerLost>(record.change) &&
+         !std::holds_alternative<AttemptOverdue>(record.change);
 }
 
 }  // namespace trainyard::core

@@ -21,7 +21,7 @@ struct WorkerNameTag {};
 using JobId = NumberId<JobIdTag>;
 // The NAME of "workers/NAME".
 using WorkerName = NameId<WorkerNameTag>;
-// Grows by one with every record; unique per record.
+// Grows by one with every durable record; unique per durable record.
 using Revision = uint64_t;
 
 // One try at a job. It fences every message: news of another attempt than the
@@ -102,7 +102,8 @@ struct DeviceRequest {
 
 using Labels = std::map<std::string, std::string>;
 
-// What the scheduler needs to know of a job; the spec itself stays in the store.
+// What the scheduler needs to know of a job; the spec itself stays in the
+// store.
 struct SchedulingSpec {
   int32_t priority = 0;
   std::vector<DeviceRequest> devices;  // best first, never empty
@@ -111,7 +112,8 @@ struct SchedulingSpec {
   absl::Duration backoff = absl::Seconds(1);
   absl::Duration run_time_limit = absl::InfiniteDuration();
   absl::Duration queue_time_limit = absl::InfiniteDuration();
-  friend bool operator==(const SchedulingSpec&, const SchedulingSpec&) = default;
+  friend bool operator==(const SchedulingSpec&,
+                         const SchedulingSpec&) = default;
 };
 
 struct Device {
@@ -125,7 +127,12 @@ struct Device {
 };
 
 // Where an attempt is, as its worker tells it.
-enum class Phase : uint8_t { kPreparing = 1, kRunning = 2, kStopping = 3, kEnded = 4 };
+enum class Phase : uint8_t {
+  kPreparing = 1,
+  kRunning = 2,
+  kStopping = 3,
+  kEnded = 4
+};
 
 struct AttemptStatus {
   AttemptKey key;
@@ -159,7 +166,8 @@ struct DesiredAttempt {
   Action action = Action::kRun;
   std::vector<std::string> devices;
   std::optional<Checkpoint> checkpoint;
-  friend bool operator==(const DesiredAttempt&, const DesiredAttempt&) = default;
+  friend bool operator==(const DesiredAttempt&,
+                         const DesiredAttempt&) = default;
 };
 
 // What a worker should be.

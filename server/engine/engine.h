@@ -1,15 +1,16 @@
 // The engine: one thread owns the cluster. It drains a bounded inbox, decides
 // and applies each command, commits all their records at once (group commit),
 // then replies and notifies: nobody hears of what is not durable. If the commit
-// fails, the cluster is loaded anew from the store and the callers get the error.
+// fails, the cluster is loaded anew from the store and the callers get the
+// error.
 //
 //   Engine engine(options, clock, &store, &metrics);
 //   RETURN_IF_ERROR(engine.Start());
-//   engine.Post(core::CancelJob{job, "typo"}, [](const core::Reply& reply) { … });
-//   engine.Stop();
+//   engine.Post(core::CancelJob{job, "typo"}, [](const core::Reply& reply) { …
+//   }); engine.Stop();
 //
-// Thread-safe. Callbacks run on the engine's thread: they must be short and must
-// not block or call back into Post with a wait.
+// Thread-safe. Callbacks run on the engine's thread: they must be short and
+// must not block or call back into Post with a wait.
 #pragma once
 
 #include <cstddef>
@@ -30,8 +31,10 @@ namespace trainyard::engine {
 
 struct EngineOptions {
   core::Policy policy;
-  size_t inbox_limit = 65536;      // commands waiting; more: RESOURCE_EXHAUSTED
-  size_t batch_limit = 4096;       // commands per commit
+  size_t inbox_limit = 65536;  // commands waiting; more: RESOURCE_EXHAUSTED
+  size_t inbox_limit_bytes = size_t{256} << 20;  // job specs waiting, the same
+  size_t batch_limit = 4096;  // commands and submissions per commit
+  // Real time between looks at leases, limits and backoffs, whatever the clock.
   absl::Duration tick_interval = absl::Milliseconds(200);
 };
 
@@ -64,7 +67,8 @@ class Engine {
 
   // Sessions of workers. A new subscription for a worker replaces the old one.
   // Unsubscribe returns when the callback is not running and will not run.
-  uint64_t SubscribeWorker(const core::WorkerName& worker, DesiredCallback callback);
+  uint64_t SubscribeWorker(const core::WorkerName& worker,
+                           DesiredCallback callback);
   void UnsubscribeWorker(uint64_t subscription);
   uint64_t SubscribeRevision(RevisionCallback callback);
   void UnsubscribeRevision(uint64_t subscription);

@@ -13,15 +13,18 @@ namespace trainyard::engine {
 class Metrics {
  public:
   virtual ~Metrics() = default;
-  virtual void OnCommit(size_t commands, size_t records, absl::Duration duration) = 0;
+  virtual void OnCommit(size_t commands, size_t records,
+                        absl::Duration duration) = 0;
   virtual void OnCommitFailure() = 0;
   virtual void OnJobSubmitted() = 0;
   virtual void OnJobPlaced(absl::Duration queue_wait) = 0;
   virtual void OnJobEnded(core::JobState state, absl::Duration run_time) = 0;
   virtual void OnAttemptEnded(core::Outcome outcome) = 0;
-  // After each round. Indexed by JobState: jobs in each state that is not final.
-  virtual void OnGauges(size_t queued, size_t starting, size_t running, size_t inbox,
-                        size_t workers_online, size_t workers_silent) = 0;
+  // After each round. Indexed by JobState: jobs in each state that is not
+  // final.
+  virtual void OnGauges(size_t queued, size_t starting, size_t running,
+                        size_t inbox, size_t workers_online,
+                        size_t workers_silent) = 0;
 };
 
 class NoMetrics : public Metrics {

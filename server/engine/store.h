@@ -38,7 +38,8 @@ struct StoredJob {
   core::SchedulingSpec scheduling;
   core::Labels labels;
   absl::Time submit_time;
-  std::optional<absl::Time> start_time;  // first placement of the newest attempt
+  std::optional<absl::Time>
+      start_time;  // first placement of the newest attempt
   std::optional<absl::Time> end_time;
   absl::Time not_before = absl::InfinitePast();
   uint32_t failures = 0;
@@ -46,14 +47,16 @@ struct StoredJob {
   std::string reason;
   std::optional<core::Checkpoint> checkpoint;
   std::vector<core::Output> outputs;
-  std::vector<StoredAttempt> attempts;  // oldest first: the first and the last 100
+  std::vector<StoredAttempt>
+      attempts;  // oldest first: the first and the last 100
 };
 
 // What the engine starts from.
 struct Snapshot {
   core::Revision revision = 0;  // newest committed
   core::JobId last_job;         // newest ever accepted
-  std::vector<StoredJob> jobs;  // those not final, without specs, with attempts; by id
+  std::vector<StoredJob>
+      jobs;  // those not final, without specs, with attempts; by id
   std::vector<core::WorkerName> draining;
 };
 
@@ -67,14 +70,18 @@ class Store {
   // store is as before.
   virtual absl::Status Commit(absl::Span<const core::Record> records) = 0;
   // The job that a request_id made, whatever its state; none: nullopt.
-  virtual absl::StatusOr<std::optional<core::JobId>> FindRequest(const std::string& request_id) = 0;
+  virtual absl::StatusOr<std::optional<core::JobId>> FindRequest(
+      const std::string& request_id) = 0;
+  // The job's state, final or not; unknown job: nullopt.
+  virtual absl::StatusOr<std::optional<core::JobState>> FindState(
+      core::JobId job) = 0;
 };
 
 struct JobQuery {
   std::vector<core::JobState> states;  // empty: any
   core::Labels labels;
-  std::string name;                // empty: any
-  std::vector<core::JobId> jobs;   // empty: any
+  std::string name;               // empty: any
+  std::vector<core::JobId> jobs;  // empty: any
 };
 
 // The read side: sees what was committed. Thread-safe.
@@ -86,12 +93,13 @@ class JobReader {
   // The spec alone. NOT_FOUND.
   virtual absl::StatusOr<std::string> GetSpec(core::JobId job) = 0;
   // Newest first, ids below `before` (none: from the newest), with specs.
-  virtual absl::StatusOr<std::vector<StoredJob>> ListJobs(const JobQuery& query, core::JobId before,
+  virtual absl::StatusOr<std::vector<StoredJob>> ListJobs(const JobQuery& query,
+                                                          core::JobId before,
                                                           size_t limit) = 0;
-  // Jobs whose newest change is after `revision`, in the order of revisions, with specs.
-  virtual absl::StatusOr<std::vector<StoredJob>> ChangedJobs(const JobQuery& query,
-                                                             core::Revision revision,
-                                                             size_t limit) = 0;
+  // Jobs whose newest change is after `revision`, in the order of revisions,
+  // with specs.
+  virtual absl::StatusOr<std::vector<StoredJob>> ChangedJobs(
+      const JobQuery& query, core::Revision revision, size_t limit) = 0;
 };
 
 }  // namespace trainyard::engine

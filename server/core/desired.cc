@@ -1,0 +1,30 @@
+#include "server/core/desired.h"
+
+#include <utility>
+
+namespace trainyard::core {
+
+Desired DeriveDesired(const Cluster& cluster, const WorkerName& name) {
+  Desired desired;
+  desired.revision = cluster.revision();
+  const Worker* worker = cluster.FindWorker(name);
+  if (worker == nullptr) return desired;
+  desired.draining = worker->draining;
+  for (const AttemptKey& key : worker->attempts) {
+    const Job* job = cluster.FindJob(key.job);
+    if (job == nullptr || job->attempt == nullptr) continue;
+    DesiredAttempt attempt;
+    attempt.key = key;
+    attempt.devices = job->attempt->devices;
+    attempt.checkpoint = job->checkpoint();
+    if (job->cancel_requested || job->attempt->overdue) {
+      attempt.action = Action::kCancel;
+    } else if (worker->draining || worker->leaving) {
+      attempt.action = Action::kPreempt;
+    }
+    desired.attempts.push_back(std::move(attempt));
+  }
+  return desired;
+}
+
+}  // namespace trainyard::core

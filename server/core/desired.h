@@ -1,0 +1,14 @@
+// What a worker should be, derived from the cluster.
+#pragma once
+
+#include "server/core/cluster.h"
+#include "server/core/types.h"
+
+namespace trainyard::core {
+
+// Every live attempt placed on the worker: to be cancelled where its job's end
+// was asked for or its time is over, else to be preempted while the worker
+// drains or leaves, else to be run. An unknown worker should hold nothing.
+Desired DeriveDesired(const Cluster& cluster, const WorkerName& worker);
+
+}  // namespace trainyard::core

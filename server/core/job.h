@@ -1,0 +1,86 @@
+// A live job as the cluster keeps it: a small scheduling record without spec,
+// since a million of them are held in memory.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "server/core/queue_order.h"
+#include "server/core/types.h"
+
+namespace trainyard::core {
+
+struct Lane;
+
+// The attempt that holds devices now.
+struct LiveAttempt {
+  uint32_t number = 0;
+  WorkerName worker;
+  std::string instance;
+  std::vector<std::string> devices;
+  absl::Time place_time;
+  std::optional<absl::Time> start_time;
+  Revision placed_revision = 0;
+  bool overdue = false;  // ran for longer than the limit
+};
+
+// What most jobs never have.
+struct Trail {
+  std::optional<Checkpoint> checkpoint;  // newest stored
+  WorkerName avoid;  // where the last attempt failed or was lost
+  std::string cancel_reason;
+};
+
+struct Job {
+  JobId id;
+  JobState state = JobState::kQueued;
+  bool cancel_requested = false;
+  int32_t priority = 0;
+  uint32_t max_retries = 0;
+  uint32_t failures = 0;      // attempts that used up a retry
+  uint32_t last_attempt = 0;  // number of the newest attempt; 0: none yet
+  Lane* lane = nullptr;       // the queue's, for its device needs; never null
+  absl::Duration backoff;
+  absl::Duration run_time_limit;
+  absl::Duration queue_time_limit;
+  absl::Time submit_time;
+  absl::Time not_before = absl::InfinitePast();
+  absl::Time queued_since;
+  std::string request_id;
+  std::unique_ptr<LiveAttempt> attempt;  // with STARTING and RUNNING
+  std::unique_ptr<Trail> trail;
+
+  QueueKey queue_key() const { return {priority, id}; }
+  AttemptKey attempt_key() const { return {id, last_attempt}; }
+  std::optional<Checkpoint> checkpoint() const {
+    return trail == nullptr ? std::nullopt : trail->checkpoint;
+  }
+  WorkerName avoid() const {
+    return trail == nullptr ? WorkerName() : trail->avoid;
+  }
+  // When the queue or run time limit strikes next; InfiniteFuture: never.
+  absl::Time deadline() const;
+};
+
+// What a restart knows of a live job.
+struct RestoredJob {
+  JobId id;
+  JobState state = JobState::kQueued;
+  std::string request_id;
+  SchedulingSpec scheduling;
+  absl::Time submit_time;
+  absl::Time not_before = absl::InfinitePast();
+  uint32_t failures = 0;
+  uint32_t last_attempt = 0;
+  bool cancel_requested = false;
+  std::string cancel_reason;
+  std::optional<Checkpoint> checkpoint;
+  WorkerName avoid;
+  std::optional<LiveAttempt> attempt;  // with STARTING and RUNNING
+};
+
+}  // namespace trainyard::core
