@@ -192,6 +192,7 @@ absl::Status Cluster::On(const Record& record, const AttemptPlaced& change) {
   RETURN_IF_ERROR(Move(*job, JobState::kStarting));
   deadlines_.erase({deadline, job->id});
   queue_.Remove(job->lane, job->queue_key(), job->not_before);
+  if (job->trail != nullptr) job->trail->avoid = WorkerName();
   job->last_attempt = change.attempt;
   job->attempt = std::make_unique<LiveAttempt>();
   job->attempt->number = change.attempt;
@@ -237,8 +238,6 @@ absl::Status Cluster::On(const Record& record, const AttemptEnded& change) {
   fleet_.Release(job->attempt_key(), *job->attempt);
   if (change.outcome == Outcome::kFailed || change.outcome == Outcome::kLost) {
     TrailOf(*job).avoid = job->attempt->worker;
-  } else if (job->trail != nullptr) {
-    job->trail->avoid = WorkerName();
   }
   job->attempt.reset();
   ++openings_;

@@ -9,10 +9,11 @@ Desired DeriveDesired(const Cluster& cluster, const WorkerName& name) {
   desired.revision = cluster.revision();
   const Worker* worker = cluster.FindWorker(name);
   if (worker == nullptr) return desired;
+  desired.instance = worker->instance;
   desired.draining = worker->draining;
   for (const AttemptKey& key : worker->attempts) {
     const Job* job = cluster.FindJob(key.job);
-    if (job == nullptr || job->attempt == nullptr) continue;
+    if (job == nullptr || job->attempt->instance != worker->instance) continue;
     DesiredAttempt attempt;
     attempt.key = key;
     attempt.devices = job->attempt->devices;

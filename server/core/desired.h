@@ -6,9 +6,10 @@
 
 namespace trainyard::core {
 
-// Every live attempt placed on the worker: to be cancelled where its job's end
-// was asked for or its time is over, else to be preempted while the worker
-// drains or leaves, else to be run. An unknown worker should hold nothing.
+// Every live attempt placed on the worker's present process: to be cancelled
+// where its job's end was asked for or its time is over, else to be preempted
+// while the worker drains or leaves, else to be run. An unknown worker should
+// hold nothing.
 Desired DeriveDesired(const Cluster& cluster, const WorkerName& worker);
 
 }  // namespace trainyard::core

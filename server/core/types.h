@@ -173,6 +173,8 @@ struct DesiredAttempt {
 // What a worker should be.
 struct Desired {
   Revision revision = 0;  // of the cluster it was derived from
+  // The process it is meant for; to any other of that name it says nothing.
+  std::string instance;
   std::vector<DesiredAttempt> attempts;
   bool draining = false;
 };

@@ -1,9 +1,9 @@
 // The port to the artifact store: blobs named by the SHA-256 of their bytes.
 // server/adapters/file_blobs implements it.
 //
-//   ASSIGN_OR_RETURN(auto writer, blobs->Resume(name, size, "model.safetensors"));
-//   RETURN_IF_ERROR(writer->Append(writer->offset(), bytes));
-//   ASSIGN_OR_RETURN(BlobInfo info, writer->Finish());
+//   ASSIGN_OR_RETURN(auto writer, blobs->Resume(name, size,
+//   "model.safetensors")); RETURN_IF_ERROR(writer->Append(writer->offset(),
+//   bytes)); ASSIGN_OR_RETURN(BlobInfo info, writer->Finish());
 //
 // Names are "sha256:" and 64 lower-case hex digits; any other is refused with
 // INVALID_ARGUMENT. Calls block on the disk. Implementations are thread-safe;
@@ -37,7 +37,8 @@ struct BlobStat {
   uint64_t received_bytes = 0;
 };
 
-// One upload. What was appended outlives the writer: the next one goes on there.
+// One upload. What was appended outlives the writer: the next one goes on
+// there.
 class BlobWriter {
  public:
   virtual ~BlobWriter() = default;

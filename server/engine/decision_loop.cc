@@ -56,11 +56,12 @@ Round DecisionLoop::RunOnce(absl::Span<const core::Command> commands,
                             absl::Time now) {
   NoteTime(now);
   recent_ = {};
+  Draft draft;
   if (!loaded_) {
     const absl::Status status = MustWait() ? commit_error_ : Load(now_);
     if (!status.ok()) return Fail(status, commands.size());
+    draft.round.workers = AllWorkers();
   }
-  Draft draft;
   draft.round.replies.reserve(commands.size());
   for (const core::Command& command : commands) {
     const absl::Status status = DecideOne(command, draft);
@@ -234,10 +235,14 @@ Round DecisionLoop::Fail(const absl::Status& error, size_t commands) {
   Round round;
   round.replies.assign(commands, core::Reply{ForCallers(error), {}});
   // What a worker should be may differ from what it was last told.
-  for (const auto& [name, worker] : cluster_.workers()) {
-    round.workers.insert(name);
-  }
+  if (loaded_) round.workers = AllWorkers();
   return round;
+}
+
+absl::btree_set<core::WorkerName> DecisionLoop::AllWorkers() const {
+  absl::btree_set<core::WorkerName> names;
+  for (const auto& [name, worker] : cluster_.workers()) names.insert(name);
+  return names;
 }
 
 void DecisionLoop::ForgetJobs() {

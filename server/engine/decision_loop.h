@@ -47,8 +47,11 @@ class DecisionLoop {
   // longer pause counts as the server's own downtime and expires no lease.
   Round RunOnce(absl::Span<const core::Command> commands, absl::Time now);
 
-  // As of the last commit.
+  // As of the last commit. Without jobs while !loaded().
   const core::Cluster& cluster() const { return cluster_; }
+  // False while the store cannot be read after a failed commit: nobody must be
+  // told then what to be.
+  bool loaded() const { return loaded_; }
 
  private:
   // What a round did, to be told once it is durable.
@@ -75,6 +78,7 @@ class DecisionLoop {
   Round Fail(const absl::Status& error, size_t commands);
   // While the store cannot be read: nothing uncommitted may be seen.
   void ForgetJobs();
+  absl::btree_set<core::WorkerName> AllWorkers() const;
   void Tell(const Draft& draft);
 
   const core::Policy policy_;

@@ -126,9 +126,10 @@ void Engine::Impl::RunRound(std::vector<Inbox::Item> items, bool tick) {
   }
   if (tick) commands.push_back(core::Tick{});
   const Round round = loop_.RunOnce(commands, clock_->Now());
-  revision_ = loop_.cluster().revision();
+  if (loop_.loaded()) revision_ = loop_.cluster().revision();
   for (size_t i = 0; i < callbacks.size(); ++i) callbacks[i](round.replies[i]);
   for (Inquiry& inquiry : inquiries) inquiry.read(loop_.cluster());
+  if (!loop_.loaded()) return;
   subscriptions_.Deliver(loop_.cluster(), round.workers, round.jobs_changed);
   TellGauges();
 }

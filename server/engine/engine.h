@@ -43,7 +43,8 @@ class Engine {
  public:
   using ReplyCallback = absl::AnyInvocable<void(const core::Reply&)>;
   // Called after each commit that changed what the worker should be, with the
-  // whole of it; and once when subscribed.
+  // whole of it; and once when subscribed, as soon as the worker was heard. The
+  // subscriber drops it when `instance` is not the process it speaks with.
   using DesiredCallback = std::function<void(const core::Desired&)>;
   // Called after each commit that changed a job, with the newest revision.
   using RevisionCallback = std::function<void(core::Revision)>;

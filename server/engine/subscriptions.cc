@@ -6,6 +6,16 @@
 #include "server/core/desired.h"
 
 namespace trainyard::engine {
+namespace {
+
+// After a restart nothing is known of a worker's process until it reports; to
+// tell it to be nothing would end what it runs.
+bool WasHeard(const core::Cluster& cluster, const core::WorkerName& name) {
+  const core::Worker* worker = cluster.FindWorker(name);
+  return worker != nullptr && !worker->instance.empty();
+}
+
+}  // namespace
 
 uint64_t Subscriptions::AddWorker(const core::WorkerName& worker,
                                   DesiredCallback callback) {
@@ -58,7 +68,10 @@ void Subscriptions::Deliver(const core::Cluster& cluster,
   for (const uint64_t id : Affected(changed, jobs_changed)) {
     const std::optional<Entry> entry = Begin(id);
     if (!entry.has_value()) continue;
-    if (entry->on_desired != nullptr) {
+    if (entry->on_desired != nullptr && !WasHeard(cluster, entry->worker)) {
+      absl::MutexLock lock(&mutex_);
+      if (entries_.contains(id)) fresh_.insert(id);
+    } else if (entry->on_desired != nullptr) {
       (*entry->on_desired)(core::DeriveDesired(cluster, entry->worker));
     } else {
       (*entry->on_revision)(cluster.revision());

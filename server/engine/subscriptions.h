@@ -27,8 +27,8 @@ class Subscriptions {
   using DesiredCallback = std::function<void(const core::Desired&)>;
   using RevisionCallback = std::function<void(core::Revision)>;
 
-  // Replaces the worker's earlier subscription. The next Deliver() calls it
-  // even if nothing changed.
+  // Replaces the worker's earlier subscription. The first Deliver() after the
+  // worker was heard calls it even if nothing changed.
   uint64_t AddWorker(const core::WorkerName& worker, DesiredCallback callback);
   uint64_t AddRevision(RevisionCallback callback);
   // Returns when the callback is not running and will not run; from within the

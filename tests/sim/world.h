@@ -1,0 +1,123 @@
+// A server (the real core and the real round of the engine on a store in
+// memory), workers, clients and the network between them, all in virtual time
+// and all from one seed.
+//
+//   World world(seed);
+//   world.RunWithFaults(absl::Seconds(20));
+//   world.RunUntilDone(absl::Minutes(5));
+//
+// Checks its invariants at each step, as gtest failures.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "server/core/command.h"
+#include "server/core/decide.h"
+#include "server/engine/decision_loop.h"
+#include "server/engine/fake_store.h"
+#include "server/engine/metrics.h"
+#include "server/engine/subscriptions.h"
+#include "tests/sim/model_worker.h"
+
+namespace trainyard::sim {
+
+class World {
+ public:
+  explicit World(uint64_t seed);
+
+  void RunWithFaults(absl::Duration duration);
+  // Without faults, until every job has ended and every worker has forgotten
+  // its attempts; a failure when that takes longer.
+  void RunUntilDone(absl::Duration longest);
+
+ private:
+  template <typename T>
+  struct InFlight {
+    absl::Time arrival;
+    T message;
+  };
+  // A Synchronize stream: in order and without loss until it breaks, and then
+  // what was under way is gone.
+  struct Stream {
+    std::deque<InFlight<Request>> to_server;
+    std::deque<InFlight<Response>> to_worker;
+    bool stalled = false;  // packets vanish, neither side has noticed
+    // The server's end.
+    std::optional<uint64_t> subscription;
+    std::string instance;
+    uint64_t sequence = 0;
+    std::map<uint64_t, core::Revision> revisions;  // by sequence
+  };
+  struct Member {
+    std::unique_ptr<ModelWorker> worker;
+    std::unique_ptr<Stream> stream;  // null: not connected
+    absl::Time reconnect_at;
+    absl::Time last_said;
+  };
+  struct Submitted {
+    core::SchedulingSpec scheduling;
+    std::optional<core::JobId> job;  // acknowledged
+    bool cancel_acknowledged = false;
+  };
+  // Who waits for the reply to a command.
+  struct Caller {
+    std::string request_id;   // of a submit
+    std::string cancel;       // request_id of the job
+    core::WorkerName worker;  // of a report
+  };
+
+  bool Chance(double probability);
+  int Pick(int below);
+  absl::Time Later();
+
+  std::string DescribeStuck() const;
+  void Step();
+  void InjectFaults();
+  void ActClients();
+  // Takes every worker back into service.
+  void ActOperator();
+  void ActWorker(Member& member);
+  void Receive(Member& member);
+  void RunServer();
+  void HandleReplies(const engine::Round& round);
+  void HandleReply(const Caller& caller, const core::Reply& reply);
+  void Submit(const std::string& request_id);
+  void Post(core::Command command, Caller caller);
+  void Break(Member& member);
+  void StartServer();
+  void CrashServer();
+
+  void CheckAttemptsRunOnce();
+  void CheckNothingIsLost();
+  void CheckNoneWaitsBesideAnIdleDevice();
+  void CheckStoreEqualsCluster();
+
+  const uint64_t seed_;
+  std::mt19937_64 random_;
+  absl::Time now_ = absl::FromUnixSeconds(1'000'000);
+  bool faults_ = true;
+  core::Policy policy_;
+  engine::NoMetrics metrics_;
+  engine::FakeStore store_;
+  // Null while the server is down.
+  std::unique_ptr<engine::DecisionLoop> loop_;
+  std::unique_ptr<engine::Subscriptions> subscriptions_;
+  absl::Time server_up_at_;
+  absl::Time store_fails_until_ = absl::InfinitePast();
+  std::vector<core::Command> inbox_;
+  std::vector<Caller> callers_;
+  std::vector<Member> members_;
+  std::map<std::string, Submitted> submitted_;
+  std::set<std::string> unacknowledged_;
+  size_t steps_ = 0;
+};
+
+}  // namespace trainyard::sim

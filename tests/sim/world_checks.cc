@@ -1,0 +1,120 @@
+// The invariants of World.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "server/core/lifecycle.h"
+#include "server/engine/load.h"
+#include "tests/sim/world.h"
+
+namespace trainyard::sim {
+
+using core::JobId;
+using core::JobState;
+
+// So no two live attempts of a job run un-fenced: the cluster has one, by
+// number.
+void World::CheckAttemptsRunOnce() {
+  std::map<core::AttemptKey, int> starts;
+  for (const Member& member : members_) {
+    for (const auto& [key, times] : member.worker->started()) {
+      starts[key] += times;
+      EXPECT_EQ(starts[key], 1)
+          << "jobs/" << key.job.value() << " attempt " << key.attempt;
+    }
+  }
+}
+
+void World::CheckNothingIsLost() {
+  for (Member& member : members_) {
+    for (const core::AttemptKey& key : member.worker->TakeForgotten()) {
+      const engine::StoredJob job = *store_.GetJob(key.job);
+      EXPECT_NE(job.attempts[key.attempt - 1].outcome, core::Outcome::kNone)
+          << "the end of jobs/" << key.job.value() << " was forgotten";
+    }
+  }
+  if (steps_ % 16 != 0) return;
+  for (const auto& [request_id, submitted] : submitted_) {
+    if (!submitted.job.has_value()) continue;
+    const auto job = store_.GetJob(*submitted.job);
+    ASSERT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(job->request_id, request_id);
+    if (submitted.cancel_acknowledged) {
+      EXPECT_TRUE(job->cancel_requested || job->state == JobState::kCancelled);
+      EXPECT_TRUE(!core::IsFinal(job->state) ||
+                  job->state == JobState::kCancelled)
+          << core::JobStateName(job->state);
+    }
+  }
+}
+
+// By its own words, not by those of the placement.
+void World::CheckNoneWaitsBesideAnIdleDevice() {
+  // The store failed a moment ago: placements wait.
+  if (now_ < store_fails_until_ + absl::Seconds(6)) return;
+  const core::Cluster& cluster = loop_->cluster();
+  for (const auto& [request_id, submitted] : submitted_) {
+    const core::Job* job = cluster.FindJob(cluster.FindRequest(request_id));
+    if (job == nullptr || job->state != JobState::kQueued ||
+        job->not_before > now_) {
+      continue;
+    }
+    for (const auto& [name, worker] : cluster.workers()) {
+      if (worker.state != core::WorkerState::kOnline || worker.draining ||
+          worker.leaving) {
+        continue;
+      }
+      for (const core::DeviceRequest& request : submitted.scheduling.devices) {
+        const auto idle = std::count_if(
+            worker.devices.begin(), worker.devices.end(),
+            [&](const core::Device& device) {
+              return device.kind == request.kind &&
+                     device.free_memory_bytes >= request.min_memory_bytes &&
+                     !worker.holders.contains(device.id);
+            });
+        EXPECT_LT(idle, request.count)
+            << request_id << " waits beside " << name.value();
+      }
+    }
+  }
+}
+
+void World::CheckStoreEqualsCluster() {
+  if (steps_ % 4 != 0 || now_ < store_fails_until_ + absl::Seconds(6)) return;
+  const absl::StatusOr<core::Cluster> stored =
+      engine::LoadCluster(store_, now_);
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  const core::Cluster& live = loop_->cluster();
+  ASSERT_EQ(stored->revision(), live.revision());
+  ASSERT_EQ(stored->last_job(), live.last_job());
+  ASSERT_EQ(stored->live_jobs(), live.live_jobs());
+  for (uint64_t id = 1; id <= live.last_job().value(); ++id) {
+    const core::Job* a = stored->FindJob(JobId(id));
+    const core::Job* b = live.FindJob(JobId(id));
+    ASSERT_EQ(a == nullptr, b == nullptr) << id;
+    if (a == nullptr) continue;
+    EXPECT_EQ(a->state, b->state) << id;
+    EXPECT_EQ(a->failures, b->failures) << id;
+    EXPECT_EQ(a->last_attempt, b->last_attempt) << id;
+    EXPECT_EQ(a->not_before, b->not_before) << id;
+    EXPECT_EQ(a->cancel_requested, b->cancel_requested) << id;
+    EXPECT_EQ(a->checkpoint(), b->checkpoint()) << id;
+    EXPECT_EQ(a->avoid(), b->avoid()) << id;
+    EXPECT_EQ(a->request_id, b->request_id) << id;
+    ASSERT_EQ(a->attempt == nullptr, b->attempt == nullptr) << id;
+    if (a->attempt == nullptr) continue;
+    EXPECT_EQ(a->attempt->worker, b->attempt->worker) << id;
+    EXPECT_EQ(a->attempt->instance, b->attempt->instance) << id;
+    EXPECT_EQ(a->attempt->devices, b->attempt->devices) << id;
+    EXPECT_EQ(a->attempt->start_time, b->attempt->start_time) << id;
+  }
+  for (const auto& [name, worker] : live.workers()) {
+    const core::Worker* other = stored->FindWorker(name);
+    EXPECT_EQ(worker.draining, other != nullptr && other->draining);
+    if (other != nullptr) {
+      EXPECT_EQ(worker.holders, other->holders);
+    }
+  }
+}
+
+}  // namespace trainyard::sim
