@@ -1,0 +1,53 @@
+#include "server/adapters/job_schema.h"
+
+namespace trainyard::adapters {
+namespace {
+
+constexpr const char* kSteps[] = {
+    R"(
+CREATE TABLE jobs(
+  id INTEGER PRIMARY KEY,
+  revision INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  submit_time INTEGER NOT NULL,
+  start_time INTEGER,
+  end_time INTEGER,
+  not_before INTEGER,
+  failures INTEGER NOT NULL DEFAULT 0,
+  cancel_requested INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  name TEXT NOT NULL,
+  scheduling BLOB NOT NULL,
+  labels BLOB,
+  reason TEXT,
+  checkpoint BLOB,
+  outputs BLOB);
+CREATE INDEX jobs_by_revision ON jobs(revision);
+CREATE INDEX jobs_by_state ON jobs(state);
+CREATE TABLE specs(job INTEGER PRIMARY KEY, spec BLOB NOT NULL);
+CREATE TABLE requests(job INTEGER PRIMARY KEY, request_id TEXT NOT NULL);
+CREATE TABLE job_labels(
+  key TEXT NOT NULL, value TEXT NOT NULL, job INTEGER NOT NULL,
+  PRIMARY KEY(key, value, job)) WITHOUT ROWID;
+CREATE TABLE attempts(
+  job INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  worker TEXT NOT NULL,
+  instance TEXT NOT NULL,
+  devices BLOB NOT NULL,
+  outcome INTEGER NOT NULL DEFAULT 0,
+  place_time INTEGER NOT NULL,
+  start_time INTEGER,
+  end_time INTEGER,
+  failure BLOB,
+  PRIMARY KEY(job, number)) WITHOUT ROWID;
+CREATE TABLE drains(
+  worker TEXT PRIMARY KEY, revision INTEGER NOT NULL, draining INTEGER NOT NULL) WITHOUT ROWID;
+)",
+};
+
+}  // namespace
+
+absl::Span<const char* const> JobSchema() { return kSteps; }
+
+}  // namespace trainyard::adapters

@@ -1,0 +1,262 @@
+#include "server/adapters/prometheus_metrics.h"
+
+#include <exception>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "prometheus/text_serializer.h"
+
+namespace trainyard::adapters {
+namespace {
+
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+Buckets FastSeconds() {
+  return {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+          0.05,   0.1,     0.25,   0.5,   1,      2.5,   5,    10};
+}
+
+// From a second to a week.
+Buckets SlowSeconds() {
+  return {0.01, 0.1,  1,        5,         15,    60,       300,
+          900,  3600, 4 * 3600, 12 * 3600, 86400, 7 * 86400};
+}
+
+Buckets Sizes() {
+  return {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000};
+}
+
+prometheus::Counter* MakeCounter(prometheus::Registry& registry,
+                                 const char* name, const char* help) {
+  return &prometheus::BuildCounter()
+              .Name(name)
+              .Help(help)
+              .Register(registry)
+              .Add({});
+}
+
+prometheus::Histogram* MakeHistogram(prometheus::Registry& registry,
+                                     const char* name, const char* help,
+                                     const Buckets& buckets) {
+  return &prometheus::BuildHistogram()
+              .Name(name)
+              .Help(help)
+              .Register(registry)
+              .Add({}, buckets);
+}
+
+const char* NameOf(core::JobState state) {
+  switch (state) {
+    case core::JobState::kSucceeded:
+      return "succeeded";
+    case core::JobState::kFailed:
+      return "failed";
+    case core::JobState::kCancelled:
+      return "cancelled";
+    default:
+      return "other";
+  }
+}
+
+const char* NameOf(core::Outcome outcome) {
+  switch (outcome) {
+    case core::Outcome::kSucceeded:
+      return "succeeded";
+    case core::Outcome::kFailed:
+      return "failed";
+    case core::Outcome::kLost:
+      return "lost";
+    case core::Outcome::kCancelled:
+      return "cancelled";
+    case core::Outcome::kPreempted:
+      return "preempted";
+    default:
+      return "other";
+  }
+}
+
+}  // namespace
+
+PrometheusMetrics::PrometheusMetrics(const std::string& version)
+    : registry_(std::make_shared<prometheus::Registry>()) {
+  prometheus::Registry& r = *registry_;
+  prometheus::BuildGauge()
+      .Name("trainyard_build_info")
+      .Help("Always 1; the version is a label.")
+      .Register(r)
+      .Add({{"version", version}})
+      .Set(1);
+  commit_seconds_ =
+      MakeHistogram(r, "trainyard_commit_duration_seconds",
+                    "Time to make a group of commands durable.", FastSeconds());
+  commit_commands_ =
+      MakeHistogram(r, "trainyard_commit_commands",
+                    "Commands made durable by one commit.", Sizes());
+  commit_records_ =
+      MakeCounter(r, "trainyard_commit_records_total", "Records made durable.");
+  commit_failures_ =
+      MakeCounter(r, "trainyard_commit_failures_total",
+                  "Commits the store refused, such as with a full disk.");
+  jobs_submitted_ =
+      MakeCounter(r, "trainyard_jobs_submitted_total", "Jobs accepted.");
+  queue_wait_seconds_ = MakeHistogram(
+      r, "trainyard_job_queue_wait_seconds",
+      "Time a job waited in the queue before it was placed.", SlowSeconds());
+  jobs_ended_ = &prometheus::BuildCounter()
+                     .Name("trainyard_jobs_ended_total")
+                     .Help("Jobs that reached a final state, by that state.")
+                     .Register(r);
+  run_seconds_ =
+      MakeHistogram(r, "trainyard_job_run_duration_seconds",
+                    "Time from a job's last start to its end.", SlowSeconds());
+  attempts_ended_ = &prometheus::BuildCounter()
+                         .Name("trainyard_attempts_ended_total")
+                         .Help("Attempts that ended, by outcome.")
+                         .Register(r);
+  auto& jobs = prometheus::BuildGauge()
+                   .Name("trainyard_jobs")
+                   .Help("Jobs that are not final, by state.")
+                   .Register(r);
+  jobs_queued_ = &jobs.Add({{"state", "queued"}});
+  jobs_starting_ = &jobs.Add({{"state", "starting"}});
+  jobs_running_ = &jobs.Add({{"state", "running"}});
+  inbox_ = &prometheus::BuildGauge()
+                .Name("trainyard_engine_inbox_commands")
+                .Help("Commands waiting for the engine.")
+                .Register(r)
+                .Add({});
+  auto& workers = prometheus::BuildGauge()
+                      .Name("trainyard_workers")
+                      .Help("Workers, by whether the server hears from them.")
+                      .Register(r);
+  workers_online_ = &workers.Add({{"state", "online"}});
+  workers_silent_ = &workers.Add({{"state", "silent"}});
+  rpcs_ = &prometheus::BuildCounter()
+               .Name("trainyard_rpcs_total")
+               .Help("Calls that ended, by method and status code.")
+               .Register(r);
+  rpc_seconds_ =
+      &prometheus::BuildHistogram()
+           .Name("trainyard_rpc_duration_seconds")
+           .Help(
+               "Time from the start of a unary call to its end, by method and "
+               "status code.")
+           .Register(r);
+  streams_ = &prometheus::BuildGauge()
+                  .Name("trainyard_streams")
+                  .Help("Open streams, by method.")
+                  .Register(r);
+  telemetry_lines_ =
+      MakeCounter(r, "trainyard_telemetry_lines_total", "Log lines stored.");
+  telemetry_points_ = MakeCounter(r, "trainyard_telemetry_points_total",
+                                  "Metric points stored.");
+}
+
+PrometheusMetrics::~PrometheusMetrics() = default;
+
+absl::StatusOr<std::unique_ptr<PrometheusMetrics>> PrometheusMetrics::Start(
+    const std::string& address, const std::string& version) {
+  auto metrics =
+      std::unique_ptr<PrometheusMetrics>(new PrometheusMetrics(version));
+  if (address == "off") return metrics;
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos || colon + 1 == address.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("metrics address \"", address,
+                     "\": must be HOST:PORT, such as 127.0.0.1:9464, or off"));
+  }
+  try {
+    metrics->exposer_ =
+        std::make_unique<prometheus::Exposer>(address, /*num_threads=*/1);
+    metrics->exposer_->RegisterCollectable(metrics->registry_);
+    const std::vector<int> ports = metrics->exposer_->GetListeningPorts();
+    metrics->address_ =
+        ports.empty() ? address
+                      : absl::StrCat(address.substr(0, colon), ":", ports[0]);
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot serve metrics on \"", address, "\": ", error.what(),
+        "; choose another --metrics-address, or off"));
+  }
+  return metrics;
+}
+
+std::string PrometheusMetrics::Render() const {
+  return prometheus::TextSerializer().Serialize(registry_->Collect());
+}
+
+void PrometheusMetrics::OnCommit(size_t commands, size_t records,
+                                 absl::Duration duration) {
+  commit_seconds_->Observe(absl::ToDoubleSeconds(duration));
+  commit_commands_->Observe(static_cast<double>(commands));
+  commit_records_->Increment(static_cast<double>(records));
+}
+
+void PrometheusMetrics::OnCommitFailure() { commit_failures_->Increment(); }
+
+void PrometheusMetrics::OnJobSubmitted() { jobs_submitted_->Increment(); }
+
+void PrometheusMetrics::OnJobPlaced(absl::Duration queue_wait) {
+  queue_wait_seconds_->Observe(absl::ToDoubleSeconds(queue_wait));
+}
+
+void PrometheusMetrics::OnJobEnded(core::JobState state,
+                                   absl::Duration run_time) {
+  jobs_ended_->Add({{"state", NameOf(state)}}).Increment();
+  run_seconds_->Observe(absl::ToDoubleSeconds(run_time));
+}
+
+void PrometheusMetrics::OnAttemptEnded(core::Outcome outcome) {
+  attempts_ended_->Add({{"outcome", NameOf(outcome)}}).Increment();
+}
+
+void PrometheusMetrics::OnGauges(size_t queued, size_t starting, size_t running,
+                                 size_t inbox, size_t workers_online,
+                                 size_t workers_silent) {
+  jobs_queued_->Set(static_cast<double>(queued));
+  jobs_starting_->Set(static_cast<double>(starting));
+  jobs_running_->Set(static_cast<double>(running));
+  inbox_->Set(static_cast<double>(inbox));
+  workers_online_->Set(static_cast<double>(workers_online));
+  workers_silent_->Set(static_cast<double>(workers_silent));
+}
+
+PrometheusMetrics::Call PrometheusMetrics::FindCall(absl::string_view method,
+                                                    absl::string_view code) {
+  std::pair<std::string, std::string> key(method, code);
+  absl::MutexLock lock(&mutex_);
+  const auto found = calls_.find(key);
+  if (found != calls_.end()) return found->second;
+  const prometheus::Labels labels = {{"method", key.first},
+                                     {"code", key.second}};
+  const Call call{&rpcs_->Add(labels),
+                  &rpc_seconds_->Add(labels, FastSeconds())};
+  calls_.emplace(std::move(key), call);
+  return call;
+}
+
+void PrometheusMetrics::OnCall(absl::string_view method, absl::string_view code,
+                               absl::Duration duration) {
+  const Call call = FindCall(method, code);
+  call.handled->Increment();
+  call.seconds->Observe(absl::ToDoubleSeconds(duration));
+}
+
+void PrometheusMetrics::OnStreamOpened(absl::string_view method) {
+  streams_->Add({{"method", std::string(method)}}).Increment();
+}
+
+void PrometheusMetrics::OnStreamEnded(absl::string_view method,
+                                      absl::string_view code) {
+  streams_->Add({{"method", std::string(method)}}).Decrement();
+  rpcs_->Add({{"method", std::string(method)}, {"code", std::string(code)}})
+      .Increment();
+}
+
+void PrometheusMetrics::OnTelemetry(size_t lines, size_t points) {
+  telemetry_lines_->Increment(static_cast<double>(lines));
+  telemetry_points_->Increment(static_cast<double>(points));
+}
+
+}  // namespace trainyard::adapters

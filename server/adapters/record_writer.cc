@@ -1,0 +1,277 @@
+#include "server/adapters/record_writer.h"
+
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "server/adapters/stored.h"
+
+namespace trainyard::adapters {
+namespace {
+
+const std::string* NoReason() {
+  static const std::string* const empty = new std::string;
+  return empty;
+}
+
+template <typename T>
+void BindOptional(Statement* statement, int parameter,
+                  const std::optional<T>& value) {
+  if (!value.has_value()) {
+    statement->BindNull(parameter);
+  } else if constexpr (std::is_same_v<T, absl::Time>) {
+    statement->BindTime(parameter, *value);
+  } else {
+    statement->BindInt(parameter, static_cast<int64_t>(*value));
+  }
+}
+
+// Binds the parameters that Insert and Update share, ?1 to ?12. `blobs` keeps
+// the encoded bytes alive until the statement has run.
+template <typename Patch>
+void BindChanging(Statement* statement, const Patch& patch,
+                  std::string (&blobs)[2]) {
+  statement->BindInt(1, static_cast<int64_t>(patch.id.value()));
+  statement->BindInt(2, static_cast<int64_t>(patch.revision));
+  BindOptional(statement, 3, patch.state);
+  BindOptional(statement, 4, patch.start_time);
+  BindOptional(statement, 5, patch.end_time);
+  BindOptional(statement, 6, patch.not_before);
+  BindOptional(statement, 7, patch.failures);
+  BindOptional(statement, 8, patch.attempts);
+  if (patch.cancel_requested) {
+    statement->BindInt(9, 1);
+  } else {
+    statement->BindNull(9);
+  }
+  if (patch.reason == nullptr) {
+    statement->BindNull(10);
+  } else {
+    statement->BindText(10, *patch.reason);
+  }
+  if (patch.checkpoint == nullptr) {
+    statement->BindNull(11);
+  } else {
+    blobs[0] = EncodeCheckpoint(*patch.checkpoint);
+    statement->BindBlob(11, blobs[0]);
+  }
+  if (patch.outputs == nullptr) {
+    statement->BindNull(12);
+  } else {
+    blobs[1] = EncodeOutputs(*patch.outputs);
+    statement->BindBlob(12, blobs[1]);
+  }
+}
+
+}  // namespace
+
+absl::Status RecordWriter::Write(absl::Span<const core::Record> records) {
+  for (const core::Record& record : records) {
+    RETURN_IF_ERROR(std::visit(
+        [&](const auto& change) { return On(record, change); }, record.change));
+  }
+  for (const JobPatch& patch : patches_) {
+    RETURN_IF_ERROR(patch.submitted != nullptr ? Insert(patch) : Update(patch));
+  }
+  return absl::OkStatus();
+}
+
+RecordWriter::JobPatch& RecordWriter::Patch(const core::Record& record) {
+  const auto [found, added] = by_job_.try_emplace(record.job, patches_.size());
+  if (added) patches_.emplace_back().id = record.job;
+  JobPatch& patch = patches_[found->second];
+  patch.revision = record.revision;
+  return patch;
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::JobSubmitted& change) {
+  JobPatch& patch = Patch(record);
+  patch.submitted = &change;
+  patch.submit_time = record.time;
+  patch.state = core::JobState::kQueued;
+  return absl::OkStatus();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::AttemptPlaced& change) {
+  JobPatch& patch = Patch(record);
+  patch.state = core::JobState::kStarting;
+  patch.start_time = record.time;
+  patch.attempts = change.attempt;
+  patch.reason = NoReason();
+  ASSIGN_OR_RETURN(
+      Statement * insert,
+      db_->Prepare("INSERT INTO attempts(job,number,worker,instance,devices,"
+                   "place_time) VALUES(?1,?2,?3,?4,?5,?6)"));
+  const std::string devices = EncodeStrings(change.devices);
+  insert->BindInt(1, static_cast<int64_t>(record.job.value()));
+  insert->BindInt(2, change.attempt);
+  insert->BindText(3, change.worker.value());
+  insert->BindText(4, change.instance);
+  insert->BindBlob(5, devices);
+  insert->BindTime(6, record.time);
+  return insert->Run();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::AttemptStarted& change) {
+  Patch(record).state = core::JobState::kRunning;
+  ASSIGN_OR_RETURN(
+      Statement * update,
+      db_->Prepare(
+          "UPDATE attempts SET start_time=?3 WHERE job=?1 AND number=?2"));
+  update->BindInt(1, static_cast<int64_t>(record.job.value()));
+  update->BindInt(2, change.attempt);
+  update->BindTime(3, record.time);
+  return update->Run();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::CheckpointStored& change) {
+  Patch(record).checkpoint = &change.checkpoint;
+  return absl::OkStatus();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::AttemptEnded& change) {
+  Patch(record);
+  ASSIGN_OR_RETURN(
+      Statement * update,
+      db_->Prepare("UPDATE attempts SET outcome=?3,end_time=?4,failure=?5 "
+                   "WHERE job=?1 AND number=?2"));
+  std::string failure;
+  update->BindInt(1, static_cast<int64_t>(record.job.value()));
+  update->BindInt(2, change.attempt);
+  update->BindInt(3, static_cast<int64_t>(change.outcome));
+  update->BindTime(4, record.time);
+  if (change.failure.has_value()) {
+    failure = EncodeFailure(*change.failure);
+    update->BindBlob(5, failure);
+  } else {
+    update->BindNull(5);
+  }
+  return update->Run();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::JobRequeued& change) {
+  JobPatch& patch = Patch(record);
+  patch.state = core::JobState::kQueued;
+  patch.not_before = change.not_before;
+  patch.failures = change.failures;
+  patch.reason = &change.reason;
+  return absl::OkStatus();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::CancelRequested& change) {
+  JobPatch& patch = Patch(record);
+  patch.cancel_requested = true;
+  patch.reason = &change.reason;
+  return absl::OkStatus();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::JobEnded& change) {
+  JobPatch& patch = Patch(record);
+  patch.state = change.state;
+  patch.end_time = record.time;
+  patch.reason = &change.reason;
+  patch.outputs = &change.outputs;
+  return absl::OkStatus();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::WorkerDrainSet& change) {
+  ASSIGN_OR_RETURN(
+      Statement * replace,
+      db_->Prepare("INSERT OR REPLACE INTO drains(worker,revision,draining) "
+                   "VALUES(?1,?2,?3)"));
+  replace->BindText(1, change.worker.value());
+  replace->BindInt(2, static_cast<int64_t>(record.revision));
+  replace->BindInt(3, change.draining ? 1 : 0);
+  return replace->Run();
+}
+
+absl::Status RecordWriter::Insert(const JobPatch& patch) {
+  const core::JobSubmitted& submitted = *patch.submitted;
+  ASSIGN_OR_RETURN(
+      Statement * insert,
+      db_->Prepare(
+          "INSERT INTO "
+          "jobs(id,revision,state,start_time,end_time,not_before,failures,"
+          "attempts,cancel_requested,reason,checkpoint,outputs,submit_time,"
+          "name,"
+          "scheduling,labels) "
+          "VALUES(?1,?2,?3,?4,?5,?6,COALESCE(?7,0),COALESCE(?8,0),"
+          "COALESCE(?9,0),?10,?11,?12,?13,?14,?15,?16)"));
+  std::string blobs[2];
+  BindChanging(insert, patch, blobs);
+  const std::string scheduling = EncodeScheduling(submitted.scheduling);
+  std::string labels;
+  insert->BindTime(13, patch.submit_time);
+  insert->BindText(14, submitted.name);
+  insert->BindBlob(15, scheduling);
+  if (submitted.labels.empty()) {
+    insert->BindNull(16);
+  } else {
+    labels = EncodeLabels(submitted.labels);
+    insert->BindBlob(16, labels);
+  }
+  RETURN_IF_ERROR(insert->Run());
+
+  ASSIGN_OR_RETURN(Statement * spec,
+                   db_->Prepare("INSERT INTO specs(job,spec) VALUES(?1,?2)"));
+  spec->BindInt(1, static_cast<int64_t>(patch.id.value()));
+  spec->BindBlob(2, submitted.spec);
+  RETURN_IF_ERROR(spec->Run());
+
+  if (!submitted.request_id.empty()) {
+    ASSIGN_OR_RETURN(
+        Statement * request,
+        db_->Prepare("INSERT INTO requests(job,request_id) VALUES(?1,?2)"));
+    request->BindInt(1, static_cast<int64_t>(patch.id.value()));
+    request->BindText(2, submitted.request_id);
+    RETURN_IF_ERROR(request->Run());
+  }
+  return InsertLabels(patch);
+}
+
+absl::Status RecordWriter::InsertLabels(const JobPatch& patch) {
+  for (const auto& [key, value] : patch.submitted->labels) {
+    ASSIGN_OR_RETURN(
+        Statement * insert,
+        db_->Prepare("INSERT INTO job_labels(key,value,job) VALUES(?1,?2,?3)"));
+    insert->BindText(1, key);
+    insert->BindText(2, value);
+    insert->BindInt(3, static_cast<int64_t>(patch.id.value()));
+    RETURN_IF_ERROR(insert->Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RecordWriter::Update(const JobPatch& patch) {
+  ASSIGN_OR_RETURN(
+      Statement * update,
+      db_->Prepare(
+          "UPDATE jobs SET revision=?2,state=COALESCE(?3,state),"
+          "start_time=COALESCE(?4,start_time),end_time=COALESCE(?5,end_time),"
+          "not_before=COALESCE(?6,not_before),failures=COALESCE(?7,failures),"
+          "attempts=COALESCE(?8,attempts),"
+          "cancel_requested=COALESCE(?9,cancel_requested),reason=COALESCE(?10,"
+          "reason),"
+          "checkpoint=COALESCE(?11,checkpoint),outputs=COALESCE(?12,outputs) "
+          "WHERE id=?1"));
+  std::string blobs[2];
+  BindChanging(update, patch, blobs);
+  RETURN_IF_ERROR(update->Run());
+  if (db_->Changes() == 1) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("a record changes jobs/",
+                                          patch.id.value(),
+                                          ", which is not in the store"));
+}
+
+}  // namespace trainyard::adapters
