@@ -1,0 +1,172 @@
+#include "workers/agent/agent.h"
+
+#include <sys/utsname.h>
+
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+
+namespace trainyard::agent {
+namespace {
+
+constexpr size_t kInboxLimit = 4096;
+
+// "linux x86_64".
+std::string Platform() {
+  utsname name;
+  if (uname(&name) != 0) return "unknown";
+  return absl::AsciiStrToLower(absl::StrCat(name.sysname, " ", name.machine));
+}
+
+}  // namespace
+
+Agent::Agent(AgentOptions options, WorkDir work_dir, DataRoots data_roots,
+             Devices devices, std::shared_ptr<grpc::Channel> channel,
+             Clock* clock)
+    : options_(std::move(options)),
+      work_dir_(std::move(work_dir)),
+      data_roots_(std::move(data_roots)),
+      devices_(std::move(devices)),
+      clock_(clock),
+      inbox_(kInboxLimit),
+      core_(options_.core),
+      artifacts_(channel, {.backoff = options_.backoff}, options_.seed + 1),
+      cache_({.folder = work_dir_.cache(),
+              .limit_bytes = options_.cache_limit_bytes},
+             &artifacts_, clock),
+      spool_({.folder = work_dir_.spool()}, clock),
+      context_{.work_dir = &work_dir_,
+               .data_roots = &data_roots_,
+               .cache = &cache_,
+               .artifacts = &artifacts_,
+               .spool = &spool_,
+               .devices = &devices_,
+               .clock = clock,
+               .runner = options_.runner,
+               .cores = options_.cores,
+               .post = [this](Event event) { inbox_.Post(std::move(event)); }},
+      telemetry_(options_.name, channel, &spool_, options_.backoff,
+                 options_.seed + 2),
+      session_(MakeSessionOptions(), channel, MakeSessionCallbacks()) {}
+
+Agent::~Agent() {
+  inbox_.Close();  // nobody waits for the loop any more
+  session_.Stop(absl::ZeroDuration());
+  telemetry_.Stop();
+  attempts_.clear();
+}
+
+SessionOptions Agent::MakeSessionOptions() const {
+  return {.worker = options_.name,
+          .instance_id = options_.instance_id,
+          .version = options_.version,
+          .platform = Platform(),
+          .labels = options_.labels,
+          .backoff = options_.backoff,
+          .seed = options_.seed};
+}
+
+SessionCallbacks Agent::MakeSessionCallbacks() {
+  SessionCallbacks callbacks;
+  callbacks.describe_devices = [this] {
+    std::vector<DeviceInfo> infos;
+    for (const auto& device : devices_) infos.push_back(device->Describe());
+    return infos;
+  };
+  callbacks.on_open = [this](StreamOpened event) { inbox_.Post(event); };
+  callbacks.on_desired = [this](DesiredReceived event) {
+    inbox_.Post(std::move(event));
+  };
+  callbacks.on_connected = options_.on_connected;
+  callbacks.on_disconnected = [](const grpc::Status& status) {
+    spdlog::warn("no connection to the server: {}",
+                 status.ok() ? "it ended the stream" : status.error_message());
+  };
+  return callbacks;
+}
+
+absl::Status Agent::Start() {
+  if (absl::Status status = cache_.Open(); !status.ok()) return status;
+  session_.Start();
+  return absl::OkStatus();
+}
+
+void Agent::RequestLeave() { inbox_.PostNow(LeaveRequested{}); }
+
+void Agent::Run() {
+  while (!core_.done()) {
+    Event event = Tick{};
+    inbox_.Next(core_.NextDeadline(), event);
+    for (const Effect& effect : core_.Handle(clock_->Now(), event)) {
+      Perform(effect);
+    }
+    if (const auto* released = std::get_if<Released>(&event)) {
+      attempts_.erase(released->key);
+    }
+    Snapshot snapshot = core_.snapshot();
+    if (snapshot == published_) continue;
+    published_ = snapshot;
+    session_.Publish(std::move(snapshot));
+  }
+  session_.Stop();
+}
+
+void Agent::Perform(const Effect& effect) {
+  std::visit([this](const auto& e) { Do(e); }, effect);
+}
+
+void Agent::Do(const Prepare& effect) {
+  const AttemptKey& key = effect.attempt.key;
+  spdlog::info("job {} attempt {}: starts", key.job, key.attempt);
+  std::unique_ptr<AttemptWork>& work = attempts_[key];
+  work = std::make_unique<AttemptWork>(&context_, key);
+  work->Prepare(effect.attempt);
+}
+
+void Agent::Do(const Abort& effect) { attempts_.at(effect.key)->Abort(); }
+
+void Agent::Do(const Spawn& effect) { attempts_.at(effect.key)->Spawn(); }
+
+void Agent::Do(const SendStop& effect) {
+  spdlog::info("job {} attempt {}: asked to stop", effect.key.job,
+               effect.key.attempt);
+  attempts_.at(effect.key)->SendStop();
+}
+
+void Agent::Do(const SendSignal& effect) {
+  spdlog::info("job {} attempt {}: signal {}", effect.key.job,
+               effect.key.attempt, effect.signal);
+  attempts_.at(effect.key)->SendSignal(effect.signal);
+}
+
+void Agent::Do(const UploadCheckpoint& effect) {
+  attempts_.at(effect.key)->UploadCheckpoint(effect);
+}
+
+void Agent::Do(const UploadOutputs& effect) {
+  attempts_.at(effect.key)->UploadOutputs(effect.names);
+}
+
+void Agent::Do(const FlushTelemetry& effect) {
+  spool_.WhenAcknowledged(effect.key, [this, key = effect.key] {
+    inbox_.PostNow(TelemetryFlushed{key});
+  });
+}
+
+void Agent::Do(const Remark& effect) {
+  attempts_.at(effect.key)->Remark(effect.text);
+}
+
+void Agent::Do(const Release& effect) {
+  const auto found = attempts_.find(effect.key);
+  if (found == attempts_.end()) {  // it never started
+    inbox_.PostNow(Released{effect.key});
+    return;
+  }
+  spdlog::info("job {} attempt {}: over", effect.key.job, effect.key.attempt);
+  found->second->Release();
+}
+
+}  // namespace trainyard::agent

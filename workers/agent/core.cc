@@ -1,0 +1,338 @@
+#include "workers/agent/core.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace trainyard::agent {
+
+std::vector<Effect> Core::Handle(absl::Time now, const Event& event) {
+  now_ = now;
+  effects_.clear();
+  std::visit([this](const auto& e) { On(e); }, event);
+  Reconcile();
+  return std::exchange(effects_, {});
+}
+
+void Core::On(const StreamOpened& event) {
+  stream_ = event.stream;
+  applied_sequence_ = 0;
+}
+
+void Core::On(const DesiredReceived& event) {
+  if (event.stream != stream_) return;  // of a stream that broke
+  applied_sequence_ = event.sequence;
+  std::vector<DesiredAttempt> previous =
+      std::exchange(desired_, event.attempts);
+  // The server sends a spec once; one that could not be started yet is kept.
+  for (DesiredAttempt& wanted : desired_) {
+    if (!wanted.spec.empty()) continue;
+    for (DesiredAttempt& known : previous) {
+      if (known.key == wanted.key) wanted.spec = std::move(known.spec);
+    }
+  }
+}
+
+void Core::On(const Prepared& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr || attempt->stage != Stage::kPreparing) return;
+  if (attempt->stop == Stop::kNone && event.failure) {
+    attempt->verdict = {.outcome = Outcome::kFailed, .failure = event.failure};
+    attempt->stage = Stage::kWrappingUp;
+  } else {
+    attempt->stage = Stage::kWaiting;
+  }
+}
+
+void Core::On(const RunnerStarted& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr || attempt->stage != Stage::kStarting) return;
+  attempt->stage = Stage::kRunning;
+  attempt->started = true;
+}
+
+void Core::On(const CheckpointWritten& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr || !HasProcess(*attempt)) return;
+  if (attempt->stop > Stop::kPreempt || leaving_fast()) return;
+  effects_.push_back(UploadCheckpoint{event.key, ++attempt->uploads_asked,
+                                      event.step, event.path});
+}
+
+void Core::On(const RunnerReported& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr || !HasProcess(*attempt)) return;
+  if (attempt->terminal) return;  // the first one counts
+  attempt->terminal = event.event;
+  attempt->escalate_at = std::min(attempt->escalate_at, now_ + options_.grace);
+}
+
+void Core::On(const RunnerExited& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr || !HasProcess(*attempt)) return;
+  const Asked asked{.preempt = attempt->stop == Stop::kPreempt,
+                    .cancel = attempt->stop >= Stop::kCancel,
+                    .signalled = attempt->last_signal != 0};
+  if (!event.spawn_failure) {
+    attempt->verdict = Judge(attempt->terminal, event.exit, asked);
+  } else if (attempt->stop == Stop::kNone) {
+    attempt->verdict = {.outcome = Outcome::kFailed,
+                        .failure = event.spawn_failure};
+  } else {
+    attempt->verdict = {.outcome = asked.preempt ? Outcome::kPreempted
+                                                 : Outcome::kCancelled};
+  }
+  if (!attempt->verdict.remark.empty()) {
+    effects_.push_back(Remark{event.key, attempt->verdict.remark});
+  }
+  attempt->stage = Stage::kWrappingUp;
+}
+
+void Core::On(const CheckpointUploaded& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr) return;
+  attempt->uploads_done = std::max(attempt->uploads_done, event.upload);
+  if (!event.checkpoint || attempt->stage >= Stage::kEnded) return;
+  if (!attempt->checkpoint ||
+      attempt->checkpoint->step <= event.checkpoint->step) {
+    attempt->checkpoint = event.checkpoint;
+  }
+}
+
+void Core::On(const OutputsUploaded& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr || attempt->stage != Stage::kWrappingUp) return;
+  attempt->outputs_done = true;
+  if (!event.failure) {
+    attempt->outputs = event.outputs;
+  } else if (attempt->aborted) {
+    attempt->verdict = {.outcome = Outcome::kPreempted};
+  } else {
+    attempt->verdict = {.outcome = Outcome::kFailed, .failure = event.failure};
+  }
+}
+
+void Core::On(const TelemetryFlushed& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr || attempt->stage != Stage::kFlushing) return;
+  attempt->stage = Stage::kEnded;
+}
+
+void Core::On(const Released& event) {
+  Attempt* attempt = Find(event.key);
+  if (attempt == nullptr || attempt->stage != Stage::kReleasing) return;
+  attempts_.erase(event.key);
+}
+
+void Core::On(const LeaveRequested&) {
+  if (++leave_requests_ == 1) leave_at_latest_ = now_ + options_.leave_limit;
+  if (!leaving_fast()) return;
+  for (auto& [key, attempt] : attempts_) {
+    if (HasProcess(attempt)) {
+      if (attempt.last_signal == 0) Signal(key, attempt, SIGTERM);
+      attempt.escalate_at =
+          std::min(attempt.escalate_at, now_ + options_.fast_grace);
+    } else if (attempt.stage == Stage::kWrappingUp && !attempt.aborted) {
+      attempt.aborted = true;
+      effects_.push_back(Abort{key});
+    }
+  }
+}
+
+void Core::Reconcile() {
+  StopUnwanted();
+  for (auto& [key, attempt] : attempts_) Advance(key, attempt);
+  StartListed();
+  if (leaving()) Leave();
+}
+
+void Core::StopUnwanted() {
+  for (auto& [key, attempt] : attempts_) {
+    const auto wanted = std::find_if(
+        desired_.begin(), desired_.end(),
+        [&key = key](const DesiredAttempt& d) { return d.key == key; });
+    Stop stop = leaving() ? Stop::kPreempt : Stop::kNone;
+    if (wanted == desired_.end()) {
+      stop = Stop::kForget;
+    } else if (wanted->action == Action::kCancel) {
+      stop = Stop::kCancel;
+    } else if (wanted->action == Action::kPreempt) {
+      stop = Stop::kPreempt;
+    }
+    if (stop > attempt.stop) RaiseStop(key, attempt, stop);
+  }
+}
+
+void Core::RaiseStop(const AttemptKey& key, Attempt& attempt, Stop stop) {
+  const Stop before = std::exchange(attempt.stop, stop);
+  if (attempt.stage == Stage::kPreparing) {
+    if (before == Stop::kNone) effects_.push_back(Abort{key});
+  } else if (HasProcess(attempt)) {
+    if (attempt.last_signal != 0) return;  // on its way already
+    if (stop == Stop::kPreempt && !leaving_fast()) {
+      effects_.push_back(SendStop{key});
+      attempt.escalate_at =
+          std::min(attempt.escalate_at, now_ + options_.checkpoint_grace);
+    } else {
+      Signal(key, attempt, SIGTERM);
+    }
+  } else if (attempt.stage == Stage::kWrappingUp && stop >= Stop::kCancel) {
+    effects_.push_back(Abort{key});
+  }
+}
+
+void Core::Signal(const AttemptKey& key, Attempt& attempt, int signal) {
+  effects_.push_back(SendSignal{key, signal});
+  attempt.last_signal = signal;
+  attempt.escalate_at =
+      now_ + (leaving_fast() ? options_.fast_grace : options_.grace);
+}
+
+void Core::Advance(const AttemptKey& key, Attempt& attempt) {
+  if (attempt.stage == Stage::kWaiting) {
+    if (attempt.stop != Stop::kNone) {
+      attempt.verdict = {.outcome = attempt.stop == Stop::kPreempt
+                                        ? Outcome::kPreempted
+                                        : Outcome::kCancelled};
+      attempt.stage = Stage::kWrappingUp;
+    } else if (!DevicesBusy(key, attempt)) {
+      attempt.stage = Stage::kStarting;
+      effects_.push_back(Spawn{key});
+    }
+  }
+  if (HasProcess(attempt) && now_ >= attempt.escalate_at) {
+    Signal(key, attempt, attempt.last_signal == 0 ? SIGTERM : SIGKILL);
+  }
+  if (attempt.stage == Stage::kWrappingUp) WrapUp(key, attempt);
+  if (attempt.stage == Stage::kFlushing && now_ >= attempt.flush_until) {
+    attempt.stage = Stage::kEnded;
+  }
+  const bool at_rest =
+      attempt.stage == Stage::kFlushing || attempt.stage == Stage::kEnded;
+  if (at_rest && attempt.stop == Stop::kForget) {
+    attempt.stage = Stage::kReleasing;
+    effects_.push_back(Release{key});
+  }
+}
+
+void Core::WrapUp(const AttemptKey& key, Attempt& attempt) {
+  if (attempt.stop >= Stop::kCancel) {
+    attempt.verdict = {.outcome = Outcome::kCancelled};
+    attempt.outputs.clear();
+  } else if (attempt.verdict.outcome == Outcome::kSucceeded) {
+    if (!attempt.outputs_asked) {
+      attempt.outputs_asked = true;
+      effects_.push_back(UploadOutputs{key, attempt.terminal->outputs});
+    }
+    if (!attempt.outputs_done) return;
+  } else if (attempt.uploads_done < attempt.uploads_asked && !attempt.aborted) {
+    return;  // a retry resumes from it
+  }
+  attempt.stage = Stage::kFlushing;
+  if (attempt.stop == Stop::kForget) return;
+  attempt.flush_until = now_ + options_.flush_timeout;
+  effects_.push_back(FlushTelemetry{key});
+}
+
+void Core::StartListed() {
+  for (DesiredAttempt& wanted : desired_) {
+    if (attempts_.contains(wanted.key)) continue;
+    if (attempts_.size() >= options_.max_attempts) return;
+    if (wanted.action == Action::kRun && wanted.spec.empty()) continue;
+    Attempt& attempt = attempts_[wanted.key];
+    attempt.devices = wanted.devices;
+    if (wanted.action == Action::kRun && !leaving()) {
+      effects_.push_back(Prepare{wanted});
+    } else {  // nothing was started, so it is over
+      attempt.stage = Stage::kEnded;
+      attempt.verdict = {.outcome = wanted.action == Action::kCancel
+                                        ? Outcome::kCancelled
+                                        : Outcome::kPreempted};
+    }
+    wanted.spec.clear();
+  }
+}
+
+void Core::Leave() {
+  const bool any_process =
+      std::any_of(attempts_.begin(), attempts_.end(),
+                  [](const auto& entry) { return HasProcess(entry.second); });
+  if (!any_process && leave_until_ == absl::InfiniteFuture()) {
+    leave_until_ = now_ + options_.leave_timeout;
+  }
+  const bool all_ended = std::all_of(
+      attempts_.begin(), attempts_.end(),
+      [](const auto& entry) { return entry.second.stage == Stage::kEnded; });
+  const bool nobody_to_tell = stream_ == 0 && all_ended;
+  if (done_ || !(attempts_.empty() || nobody_to_tell ||
+                 (leaving_fast() && !any_process) || now_ >= leave_until_ ||
+                 now_ >= leave_at_latest_)) {
+    return;
+  }
+  done_ = true;
+  effects_.push_back(Exit{});
+}
+
+absl::Time Core::NextDeadline() const {
+  if (done_) return absl::InfiniteFuture();
+  absl::Time next = std::min(leave_until_, leave_at_latest_);
+  for (const auto& [key, attempt] : attempts_) {
+    if (HasProcess(attempt)) next = std::min(next, attempt.escalate_at);
+    if (attempt.stage == Stage::kFlushing) {
+      next = std::min(next, attempt.flush_until);
+    }
+  }
+  return next;
+}
+
+Snapshot Core::snapshot() const {
+  Snapshot snapshot{.stream = stream_,
+                    .applied_sequence = applied_sequence_,
+                    .leaving = leaving()};
+  for (const auto& [key, attempt] : attempts_) {
+    if (attempt.stage == Stage::kReleasing) continue;
+    AttemptStatus status{.key = key,
+                         .phase = PhaseOf(attempt),
+                         .checkpoint = attempt.checkpoint};
+    if (status.phase == Phase::kEnded) {
+      status.outcome = attempt.verdict.outcome;
+      status.failure = attempt.verdict.failure;
+      status.outputs = attempt.outputs;
+    }
+    snapshot.attempts.push_back(std::move(status));
+  }
+  return snapshot;
+}
+
+Phase Core::PhaseOf(const Attempt& attempt) {
+  if (attempt.stage == Stage::kEnded) return Phase::kEnded;
+  if (attempt.stop != Stop::kNone) return Phase::kStopping;
+  return attempt.started ? Phase::kRunning : Phase::kPreparing;
+}
+
+bool Core::HasProcess(const Attempt& attempt) {
+  return attempt.stage == Stage::kStarting || attempt.stage == Stage::kRunning;
+}
+
+Core::Attempt* Core::Find(const AttemptKey& key) {
+  const auto found = attempts_.find(key);
+  return found == attempts_.end() ? nullptr : &found->second;
+}
+
+bool Core::DevicesBusy(const AttemptKey& key, const Attempt& attempt) const {
+  for (const auto& [other_key, other] : attempts_) {
+    if (other_key == key || !HasProcess(other) || other.stop == Stop::kNone) {
+      continue;
+    }
+    for (const std::string& device : attempt.devices) {
+      if (std::find(other.devices.begin(), other.devices.end(), device) !=
+          other.devices.end()) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace trainyard::agent

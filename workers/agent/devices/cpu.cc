@@ -1,0 +1,252 @@
+#include "workers/agent/devices/cpu.h"
+
+#include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
+#ifdef __APPLE__
+#include <mach/mach.h>
+#include <sys/sysctl.h>
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace trainyard::agent {
+namespace {
+
+std::vector<std::string> ReadLines(const std::string& path) {
+  std::vector<std::string> lines;
+  std::ifstream file(path);
+  std::string line;
+  while (std::getline(file, line)) lines.push_back(line);
+  return lines;
+}
+
+std::optional<uint64_t> ReadNumber(const std::string& path) {
+  const std::vector<std::string> lines = ReadLines(path);
+  uint64_t value = 0;
+  if (lines.empty() || !absl::SimpleAtoi(lines[0], &value)) return std::nullopt;
+  return value;
+}
+
+// "name value" lines, as in memory.stat.
+uint64_t ReadStat(const std::string& path, absl::string_view name) {
+  for (const std::string& line : ReadLines(path)) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(line, absl::MaxSplits(' ', 1));
+    uint64_t value = 0;
+    if (parts.first == name && absl::SimpleAtoi(parts.second, &value)) {
+      return value;
+    }
+  }
+  return 0;
+}
+
+// The group and those above it: each may set a limit.
+std::vector<std::string> GroupsUpwards(const std::string& mount,
+                                       std::string group) {
+  std::vector<std::string> folders;
+  while (group.size() > 1) {
+    folders.push_back(mount + group);
+    group.resize(group.rfind('/'));
+  }
+  folders.push_back(mount);
+  return folders;
+}
+
+void LimitCores(double cores, CgroupLimits& limits) {
+  if (cores <= 0) return;
+  limits.cores = limits.cores == 0 ? cores : std::min(limits.cores, cores);
+}
+
+void LimitMemory(uint64_t bytes, uint64_t used, uint64_t cache,
+                 CgroupLimits& limits) {
+  if (limits.memory_bytes != 0 && limits.memory_bytes <= bytes) return;
+  limits.memory_bytes = bytes;
+  limits.memory_used_bytes = used > cache ? used - cache : 0;
+}
+
+void ReadV2(const std::string& folder, CgroupLimits& limits) {
+  const std::vector<std::string> lines = ReadLines(folder + "/cpu.max");
+  if (!lines.empty()) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(lines[0], absl::MaxSplits(' ', 1));
+    double quota = 0;
+    double period = 0;
+    if (absl::SimpleAtod(parts.first, &quota) &&
+        absl::SimpleAtod(parts.second, &period) && period > 0) {
+      LimitCores(quota / period, limits);
+    }
+  }
+  if (const auto max = ReadNumber(folder + "/memory.max")) {
+    LimitMemory(*max, ReadNumber(folder + "/memory.current").value_or(0),
+                ReadStat(folder + "/memory.stat", "inactive_file"), limits);
+  }
+}
+
+void ReadV1(const std::string& cgroup, const std::string& controller,
+            const std::string& group, CgroupLimits& limits) {
+  for (const std::string& folder :
+       GroupsUpwards(cgroup + "/" + controller, group)) {
+    const auto quota = ReadNumber(folder + "/cpu.cfs_quota_us");
+    const auto period = ReadNumber(folder + "/cpu.cfs_period_us");
+    if (quota && period && *period > 0) {
+      LimitCores(static_cast<double>(*quota) / static_cast<double>(*period),
+                 limits);
+    }
+    const auto max = ReadNumber(folder + "/memory.limit_in_bytes");
+    // Version 1 says "no limit" as a number near 2^63.
+    if (max && *max < (uint64_t{1} << 62)) {
+      LimitMemory(
+          *max, ReadNumber(folder + "/memory.usage_in_bytes").value_or(0),
+          ReadStat(folder + "/memory.stat", "total_inactive_file"), limits);
+    }
+  }
+}
+
+uint32_t AllowedCores() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) {
+    return static_cast<uint32_t>(CPU_COUNT(&set));
+  }
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+struct Memory {
+  uint64_t total = 0;
+  uint64_t free = 0;
+};
+
+#ifdef __APPLE__
+// Not run: no macOS machine was at hand.
+Memory PhysicalMemory(const std::string&) {
+  Memory memory;
+  size_t size = sizeof(memory.total);
+  sysctlbyname("hw.memsize", &memory.total, &size, nullptr, 0);
+  vm_statistics64_data_t stats;
+  mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
+  if (host_statistics64(mach_host_self(), HOST_VM_INFO64,
+                        reinterpret_cast<host_info64_t>(&stats),
+                        &count) == KERN_SUCCESS) {
+    memory.free = (uint64_t{stats.free_count} + stats.inactive_count) *
+                  static_cast<uint64_t>(getpagesize());
+  }
+  return memory;
+}
+
+// Not run: no macOS machine was at hand.
+std::string ModelName(const std::string&) {
+  char name[256] = "";
+  size_t size = sizeof(name) - 1;
+  sysctlbyname("machdep.cpu.brand_string", name, &size, nullptr, 0);
+  return name;
+}
+#else
+Memory PhysicalMemory(const std::string& root) {
+  std::map<std::string, uint64_t> bytes;
+  for (const std::string& line : ReadLines(root + "/proc/meminfo")) {
+    const std::vector<std::string> parts =
+        absl::StrSplit(line, absl::ByAnyChar(": "), absl::SkipEmpty());
+    uint64_t kib = 0;
+    if (parts.size() >= 2 && absl::SimpleAtoi(parts[1], &kib)) {
+      bytes[parts[0]] = kib * 1024;
+    }
+  }
+  return {.total = bytes["MemTotal"], .free = bytes["MemAvailable"]};
+}
+
+// x86 says "model name"; ARM boards say "Model" or only an implementer's code.
+std::string ModelName(const std::string& root) {
+  for (const char* wanted : {"model name", "Model", "Hardware"}) {
+    for (const std::string& line : ReadLines(root + "/proc/cpuinfo")) {
+      const std::pair<std::string, std::string> parts =
+          absl::StrSplit(line, absl::MaxSplits(':', 1));
+      if (absl::StripAsciiWhitespace(parts.first) == wanted) {
+        return std::string(absl::StripAsciiWhitespace(parts.second));
+      }
+    }
+  }
+  return "CPU";
+}
+#endif
+
+class CpuDevice : public Device {
+ public:
+  explicit CpuDevice(std::string root)
+      : root_(std::move(root)), model_(ModelName(root_)) {}
+
+  DeviceInfo Describe() const override {
+    const CgroupLimits limits = ReadCgroupLimits(root_);
+    const Memory memory = PhysicalMemory(root_);
+    DeviceInfo info{.id = "cpu",
+                    .kind = DeviceKind::kCpu,
+                    .model = model_,
+                    .memory_bytes = memory.total,
+                    .free_memory_bytes = memory.free,
+                    .cores = AllowedCores()};
+    if (limits.cores > 0) {
+      const auto quota = static_cast<uint32_t>(std::ceil(limits.cores));
+      info.cores = std::clamp(quota, 1u, info.cores);
+    }
+    if (limits.memory_bytes > 0 && limits.memory_bytes < info.memory_bytes) {
+      info.memory_bytes = limits.memory_bytes;
+      info.free_memory_bytes =
+          std::min(info.free_memory_bytes,
+                   limits.memory_bytes -
+                       std::min(limits.memory_bytes, limits.memory_used_bytes));
+    }
+    return info;
+  }
+
+  // The runner's own use of the cores is in process_usage.h.
+  DeviceSample Sample(pid_t) const override { return {}; }
+
+ private:
+  const std::string root_;
+  const std::string model_;
+};
+
+}  // namespace
+
+CgroupLimits ReadCgroupLimits(const std::string& root) {
+  CgroupLimits limits;
+  const std::string cgroup = root + "/sys/fs/cgroup";
+  for (const std::string& line : ReadLines(root + "/proc/self/cgroup")) {
+    // "0::/group" is version 2; "4:cpu,cpuacct:/group" is version 1.
+    const std::vector<std::string> parts =
+        absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (parts.size() != 3) continue;
+    if (parts[1].empty()) {
+      for (const std::string& folder : GroupsUpwards(cgroup, parts[2])) {
+        ReadV2(folder, limits);
+      }
+      continue;
+    }
+    for (absl::string_view controller : absl::StrSplit(parts[1], ',')) {
+      if (controller == "cpu" || controller == "memory") {
+        ReadV1(cgroup, std::string(controller), parts[2], limits);
+      }
+    }
+  }
+  return limits;
+}
+
+std::unique_ptr<Device> MakeCpuDevice(const std::string& root) {
+  return std::make_unique<CpuDevice>(root);
+}
+
+}  // namespace trainyard::agent

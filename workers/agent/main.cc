@@ -1,0 +1,124 @@
+// trainyard-worker: wiring only.
+#include <signal.h>
+
+#include <cstdio>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "workers/agent/agent.h"
+#include "workers/agent/devices/cpu.h"
+#include "workers/agent/devices/find.h"
+#include "workers/agent/options.h"
+
+namespace trainyard::agent {
+namespace {
+
+constexpr int kFailed = 1;
+
+// Waits for SIGTERM and SIGINT on a thread of its own, so that no handler runs
+// in the midst of other code. All threads must have them blocked.
+class Signals {
+ public:
+  static void Block() {
+    const sigset_t set = Set();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+  }
+  explicit Signals(Agent* agent)
+      : thread_([agent] {
+          const sigset_t set = Set();
+          int signal = 0;
+          while (sigwait(&set, &signal) == 0 && signal != SIGUSR1) {
+            spdlog::info("signal {}: leaving", signal);
+            agent->RequestLeave();
+          }
+        }) {}
+  ~Signals() {
+    pthread_kill(thread_.native_handle(), SIGUSR1);
+    thread_.join();
+  }
+
+ private:
+  static sigset_t Set() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&set, signal);
+    return set;
+  }
+
+  std::thread thread_;
+};
+
+std::string NewInstanceId(std::random_device& random) {
+  return absl::StrCat(absl::Hex(random(), absl::kZeroPad8),
+                      absl::Hex(random(), absl::kZeroPad8),
+                      absl::Hex(random(), absl::kZeroPad8),
+                      absl::Hex(random(), absl::kZeroPad8));
+}
+
+absl::Status Run(const CommandLine& line) {
+  ASSIGN_OR_RETURN(DataRoots data_roots, DataRoots::Make(line.data_roots));
+  ASSIGN_OR_RETURN(Devices devices, FindDevices(line.devices));
+  ASSIGN_OR_RETURN(WorkDir work_dir, WorkDir::Open(line.work_dir));
+  for (const auto& device : devices) {
+    spdlog::info("device {}: {}", device->Describe().id,
+                 device->Describe().model);
+  }
+  spdlog::info("jobs may read {}", absl::StrJoin(line.data_roots, ", "));
+
+  std::random_device random;
+  AgentOptions options{.name = line.name,
+                       .instance_id = NewInstanceId(random),
+                       .version = TRAINYARD_VERSION,
+                       .labels = line.labels,
+                       .runner = line.runner,
+                       .cache_limit_bytes = line.cache_limit_bytes,
+                       .cores = MakeCpuDevice()->Describe().cores,
+                       .seed = random()};
+  options.core.grace = line.grace;
+  options.core.checkpoint_grace = line.checkpoint_grace;
+  options.core.leave_limit =
+      line.checkpoint_grace + 2 * line.grace + 2 * options.core.leave_timeout;
+  options.on_connected = [&line] {
+    std::printf("trainyard-worker %s connected to %s\n", line.name.c_str(),
+                line.server.c_str());
+    std::fflush(stdout);
+  };
+  Agent agent(std::move(options), std::move(work_dir), std::move(data_roots),
+              std::move(devices), MakeWorkerChannel(line.server), RealClock());
+  const Signals signals(&agent);
+  RETURN_IF_ERROR(agent.Start());
+  agent.Run();
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  CommandLine line;
+  if (const std::optional<int> exit = ParseCommandLine(argc, argv, line)) {
+    return *exit;
+  }
+  absl::Status status =
+      InitLogging("trainyard-worker", line.log_level, line.log_format);
+  if (status.ok()) {
+    Signals::Block();
+    status = Run(line);
+  }
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "trainyard-worker: %s\n",
+               std::string(status.message()).c_str());
+  return kFailed;
+}
+
+}  // namespace
+}  // namespace trainyard::agent
+
+int main(int argc, char** argv) { return trainyard::agent::Main(argc, argv); }

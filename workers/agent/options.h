@@ -1,0 +1,47 @@
+// The worker's command line.
+//
+//   CommandLine line;
+//   if (std::optional<int> exit = ParseCommandLine(argc, argv, line)) return
+//   *exit;
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace trainyard::agent {
+
+struct CommandLine {
+  std::string server = "127.0.0.1:7070";
+  std::string name;
+  std::map<std::string, std::string> labels;
+  std::string work_dir;
+  std::vector<std::string> data_roots;
+  uint64_t cache_limit_bytes = 0;
+  std::string runner;
+  std::string devices = "auto";
+  std::string log_level = "info";
+  std::string log_format = "text";
+  absl::Duration grace;
+  absl::Duration checkpoint_grace;
+};
+
+// Fills `line`, defaults included. A value: the program is to exit with it; all
+// was said (help, version, or what is wrong).
+std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& line);
+
+// "Büro-Mac.local" as "b--ro-mac-local": what a worker's name may hold.
+std::string WorkerNameFrom(absl::string_view host);
+
+// INVALID_ARGUMENT names the value.
+absl::Status CheckWorkerName(const std::string& name);
+absl::StatusOr<std::map<std::string, std::string>> ParseLabels(
+    const std::vector<std::string>& labels);
+
+}  // namespace trainyard::agent

@@ -1,0 +1,195 @@
+#include "workers/agent/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "grpcpp/create_channel.h"
+#include "workers/agent/convert.h"
+
+namespace trainyard::agent {
+namespace {
+
+// Bounds on what a server may ask for.
+constexpr absl::Duration kShortestHeartbeat = absl::Milliseconds(10);
+constexpr absl::Duration kLongestHeartbeat = absl::Minutes(1);
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) +
+         absl::Nanoseconds(duration.nanos());
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> MakeWorkerChannel(const std::string& server) {
+  grpc::ChannelArguments arguments;
+  // A peer that vanished without a word is noticed within half a minute.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // gRPC's own backoff must not be slower than ours.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
+  // Several specs of up to 1 MiB each may come in one message.
+  arguments.SetMaxReceiveMessageSize(256 * 1024 * 1024);
+  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+Session::Session(SessionOptions options, std::shared_ptr<grpc::Channel> channel,
+                 SessionCallbacks callbacks)
+    : options_(std::move(options)),
+      stub_(v1::WorkerService::NewStub(std::move(channel))),
+      callbacks_(std::move(callbacks)),
+      heartbeat_interval_(options_.heartbeat_interval) {}
+
+Session::~Session() { Stop(absl::ZeroDuration()); }
+
+void Session::Start() {
+  absl::MutexLock lock(&mutex_);
+  finished_ = false;
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Session::Publish(Snapshot snapshot) {
+  absl::MutexLock lock(&mutex_);
+  snapshot_ = std::move(snapshot);
+  changed_ = true;
+}
+
+void Session::Stop(absl::Duration drain) {
+  if (!thread_.joinable()) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    mutex_.AwaitWithTimeout(absl::Condition(&finished_), drain);
+    if (!finished_ && context_ != nullptr) context_->TryCancel();
+    broken_ = true;
+  }
+  thread_.join();
+}
+
+bool Session::stopping() {
+  absl::MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+void Session::Run() {
+  Backoff backoff(options_.backoff, options_.seed);
+  for (uint64_t stream = 1;; ++stream) {
+    grpc::Status status;
+    if (Converse(stream, status)) backoff.Reset();
+    if (!stopping()) callbacks_.on_disconnected(status);
+    absl::MutexLock lock(&mutex_);
+    if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), backoff.Next())) {
+      finished_ = true;
+      return;
+    }
+  }
+}
+
+bool Session::Converse(uint64_t stream_number, grpc::Status& status) {
+  grpc::ClientContext context;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stopping_) return false;
+    context_ = &context;
+    broken_ = false;
+    changed_ = true;  // a new stream starts with the whole state
+  }
+  callbacks_.on_open({.stream = stream_number});
+  const std::unique_ptr<Stream> stream = stub_->Synchronize(&context);
+  bool answered = false;
+  std::thread reader([&] {
+    answered = Read(*stream, stream_number);
+    absl::MutexLock lock(&mutex_);
+    broken_ = true;
+  });
+  Write(*stream, stream_number);
+  bool stopping;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping = stopping_ && !broken_;
+  }
+  if (stopping) {
+    stream->WritesDone();  // Stop cancels if the server does not end it
+  } else {
+    context.TryCancel();
+  }
+  reader.join();
+  {
+    absl::MutexLock lock(&mutex_);
+    context_ = nullptr;
+  }
+  status = stream->Finish();
+  return answered;
+}
+
+void Session::Write(Stream& stream, uint64_t stream_number) {
+  absl::Time last_sent = absl::InfinitePast();
+  Snapshot snapshot;
+  for (bool last = false; !last;) {
+    if (!AwaitDue(last_sent, snapshot, last)) return;
+    last_sent = absl::Now();
+    if (!stream.Write(MakeRequest(snapshot, stream_number))) return;
+  }
+}
+
+bool Session::AwaitDue(absl::Time last_sent, Snapshot& snapshot, bool& last) {
+  absl::MutexLock lock(&mutex_);
+  const auto due = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return changed_ || broken_ || stopping_;
+  };
+  // A little early: the network takes its time too.
+  mutex_.AwaitWithDeadline(absl::Condition(&due),
+                           last_sent + heartbeat_interval_ * 0.8);
+  if (broken_ || (stopping_ && !changed_)) return false;
+  changed_ = false;
+  snapshot = snapshot_;
+  last = stopping_;
+  return true;
+}
+
+v1::SynchronizeRequest Session::MakeRequest(const Snapshot& snapshot,
+                                            uint64_t stream_number) const {
+  v1::SynchronizeRequest request;
+  request.set_worker(options_.worker);
+  request.set_instance_id(options_.instance_id);
+  request.set_version(options_.version);
+  request.set_platform(options_.platform);
+  request.mutable_labels()->insert(options_.labels.begin(),
+                                   options_.labels.end());
+  for (const DeviceInfo& device : callbacks_.describe_devices()) {
+    *request.add_devices() = ToProto(device);
+  }
+  request.set_leaving(snapshot.leaving);
+  for (const AttemptStatus& attempt : snapshot.attempts) {
+    *request.add_attempts() = ToProto(attempt);
+  }
+  // A sequence of another stream says nothing on this one.
+  if (snapshot.stream == stream_number) {
+    request.set_applied_sequence(snapshot.applied_sequence);
+  }
+  return request;
+}
+
+bool Session::Read(Stream& stream, uint64_t stream_number) {
+  bool answered = false;
+  v1::SynchronizeResponse response;
+  while (stream.Read(&response)) {
+    if (response.has_heartbeat_interval()) {
+      absl::MutexLock lock(&mutex_);
+      heartbeat_interval_ = std::clamp(FromProto(response.heartbeat_interval()),
+                                       kShortestHeartbeat, kLongestHeartbeat);
+    }
+    if (!std::exchange(answered, true)) callbacks_.on_connected();
+    callbacks_.on_desired({.stream = stream_number,
+                           .sequence = response.sequence(),
+                           .attempts = agent::FromProto(response)});
+  }
+  return answered;
+}
+
+}  // namespace trainyard::agent

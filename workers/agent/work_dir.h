@@ -1,0 +1,48 @@
+// The worker's folder: one process at a time, cleaned of what a dead one left.
+//
+//   ASSIGN_OR_RETURN(WorkDir dir, WorkDir::Open("/var/lib/trainyard-worker"));
+//   dir.attempt({17, 2})   // …/attempts/17-2
+//
+//   lock                  held while the worker lives
+//   attempts/JOB-ATTEMPT/ spec.json, runner.pid, work/ (the runner's own),
+//                         uploads/ (checkpoints on their way)
+//   cache/                inputs by hash (input_cache.h); outlives the worker
+//   spool/                telemetry on its way
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "workers/agent/fd.h"
+#include "workers/agent/types.h"
+
+namespace trainyard::agent {
+
+class WorkDir {
+ public:
+  // Makes the folder if needed, locks it, ends the runners that an earlier
+  // worker left and removes their folders. FAILED_PRECONDITION: another worker
+  // is using it.
+  static absl::StatusOr<WorkDir> Open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  std::string cache() const { return path_ + "/cache"; }
+  std::string spool() const { return path_ + "/spool"; }
+  std::string attempt(const AttemptKey& key) const;
+
+ private:
+  WorkDir(std::string path, Fd lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  std::string path_;
+  Fd lock_;
+};
+
+// Notes which process works in an attempt's folder, for the next worker.
+void WriteRunnerPid(const std::string& attempt_folder, pid_t pid);
+
+}  // namespace trainyard::agent
