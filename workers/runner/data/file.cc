@@ -57,6 +57,14 @@ absl::Status WriteAll(int descriptor, absl::string_view bytes,
   return absl::OkStatus();
 }
 
+// 0 once the content is on the disk itself.
+int SyncToDisk(int descriptor) {
+#ifdef F_FULLFSYNC  // macOS: fsync stops at the disk's cache
+  if (::fcntl(descriptor, F_FULLFSYNC) == 0) return 0;
+#endif
+  return ::fsync(descriptor);
+}
+
 // After this a renamed file is found under its new name also after a power cut.
 absl::Status SyncFolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -261,6 +269,7 @@ absl::Status WriteFileAtomically(const std::string& path,
   static std::atomic<uint64_t> serial{0};
   const std::string temporary =
       absl::StrCat(path, ".", ::getpid(), ".", serial.fetch_add(1), ".tmp");
+  ::unlink(temporary.c_str());  // left by a crashed process of the same number
   const int descriptor =
       ::open(temporary.c_str(),
              O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -271,7 +280,7 @@ absl::Status WriteFileAtomically(const std::string& path,
     status = WriteAll(descriptor, piece, temporary);
     if (!status.ok()) break;
   }
-  if (status.ok() && ::fsync(descriptor) != 0) {
+  if (status.ok() && SyncToDisk(descriptor) != 0) {
     status = ErrnoStatus(errno, absl::StrCat("cannot sync ", temporary));
   }
   if (::close(descriptor) != 0 && status.ok()) {

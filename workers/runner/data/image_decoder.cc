@@ -76,6 +76,10 @@ struct SpngDeleter {
 absl::Status SpngStatus(int code) {
   if (code == SPNG_EMEM)
     return absl::ResourceExhaustedError("no memory for the PNG");
+  if (code == SPNG_EOVERFLOW) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "PNG is too large; at most ", kMaxImagePixels, " pixels are allowed"));
+  }
   if (code == SPNG_IO_EOF || code == SPNG_EOF || code == SPNG_EIDAT_TOO_SHORT) {
     return absl::DataLossError("corrupt PNG: it is truncated");
   }

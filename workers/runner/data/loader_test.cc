@@ -160,7 +160,9 @@ TEST(LoaderTest, StartsAnewInTheMiddleAndWithOtherOrders) {
   for (uint32_t size : {10u, 0u, 500u, 100u, 300u}) {
     const std::vector<uint32_t> order = EpochOrder(size, 9, 0);
     ASSERT_TRUE(loader.Start(order).ok());
-    if (size > 0) ASSERT_NE(*loader.Next(), nullptr);
+    if (size > 0) {
+      ASSERT_NE(*loader.Next(), nullptr);
+    }
     ASSERT_TRUE(loader.Start(order).ok());
     EXPECT_EQ(Drain(loader, 16), order);
   }
@@ -229,7 +231,9 @@ TEST(LoaderTest, EndsAtOnceWhileTheRingIsFull) {
   for (int i = 0; i < 50; ++i) {
     Loader loader(dataset, {.batch_size = 4, .threads = 4});
     ASSERT_TRUE(loader.Start(SequentialOrder(100000)).ok());
-    if (i % 2 == 0) ASSERT_TRUE(loader.Next().ok());
+    if (i % 2 == 0) {
+      ASSERT_TRUE(loader.Next().ok());
+    }
   }
   EXPECT_LE(dataset.read(), 50u * 4 * 6);
 }
