@@ -104,10 +104,9 @@ absl::Status SendFrom(Client& client, const Blob& blob, uint64_t offset,
 
 absl::Status UploadBlob(Client& client, const Blob& blob, CancelToken* cancel,
                         ProgressMeter* meter) {
-  uint64_t reported = 0;
-  uint64_t moved = 0;
+  uint64_t reported = 0;  // sent, as far as we know
+  uint64_t moved = 0;     // received, as the server says
   const auto report = [&](uint64_t offset) {
-    moved = std::max(moved, offset);
     if (offset > reported) meter->Add(offset - reported);
     reported = std::max(reported, offset);
   };
@@ -121,6 +120,7 @@ absl::Status UploadBlob(Client& client, const Blob& blob, CancelToken* cancel,
           absl::StrCat("the server says it has ", received, " of ",
                        blob.hash.size_bytes, " bytes of ", blob.hash.name));
     }
+    moved = std::max(moved, received);
     report(received);
     return SendFrom(client, blob, received, cancel, report);
   }));

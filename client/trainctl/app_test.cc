@@ -1,0 +1,445 @@
+#include "client/trainctl/app.h"
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/fake_server.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+namespace trainyard::trainctl {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class AppTest : public ::testing::Test {
+ protected:
+  AppTest() {
+    fs::create_directories(dir_);
+    console_.out = &out_;
+    console_.err = &err_;
+    console_.width = [] { return 100; };
+    console_.environment = [](const char*) { return std::nullopt; };
+    console_.clock = &clock_;
+    console_.interrupted = [this] { return interrupted_.load(); };
+  }
+  ~AppTest() override { fs::remove_all(dir_); }
+
+  int Run(std::vector<std::string> arguments) {
+    out_.str("");
+    err_.str("");
+    arguments.insert(arguments.end(), {"--server", server_.address()});
+    return RunApp(CommandTable(), arguments, console_);
+  }
+
+  std::string Write(const std::string& name, const std::string& text) {
+    fs::create_directories((dir_ / name).parent_path());
+    std::ofstream(dir_ / name, std::ios::binary) << text;
+    return (dir_ / name).string();
+  }
+
+  void PutJob(const char* text) {
+    v1::Job job;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &job));
+    server_.PutJob(job);
+  }
+
+  void AddPoint(const std::string& job, const char* text) {
+    v1::MetricPoint point;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &point));
+    server_.AddPoint(job, point);
+  }
+
+  size_t Submissions() {
+    absl::MutexLock lock(&server_.state().mutex);
+    return server_.state().submissions.size();
+  }
+
+  const fs::path dir_ =
+      fs::path(::testing::TempDir()) /
+      (std::string("app_") +
+       ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  client::FakeServer server_;
+  ManualClock clock_{absl::FromUnixSeconds(1000)};
+  std::atomic<bool> interrupted_ = false;
+  std::ostringstream out_;
+  std::ostringstream err_;
+  Console console_;
+};
+
+constexpr char kJob[] =
+    "name: glyphs\n"
+    "training:\n"
+    "  model: {architecture: mlp}\n"
+    "  data: {format: idx, source: /data}\n";
+
+TEST_F(AppTest, SubmitsAFileWithChanges) {
+  EXPECT_EQ(Run({"submit", Write("job.yaml", kJob), "--epochs", "5", "--device",
+                 "cuda,cpu", "--label", "team=a", "--set",
+                 "training.optimizer.momentum=0.9"}),
+            kOk)
+      << err_.str();
+  EXPECT_EQ(out_.str(), "jobs/1 submitted\n");
+  absl::MutexLock lock(&server_.state().mutex);
+  const v1::JobSpec& spec = server_.state().submissions[0].spec();
+  EXPECT_EQ(spec.training().epochs(), 5u);
+  EXPECT_EQ(spec.training().optimizer().momentum(), 0.9);
+  EXPECT_EQ(spec.resources().devices_size(), 2);
+  EXPECT_EQ(spec.labels().at("team"), "a");
+  EXPECT_EQ(server_.state().submissions[0].request_id().size(), 32u);
+}
+
+TEST_F(AppTest, SubmitsFromFlagsAlone) {
+  EXPECT_EQ(
+      Run({"submit", "--name", "17", "--architecture", "mlp", "--data", "/data",
+           "--format", "idx", "--learning-rate", "1e-3", "--output", "json"}),
+      kOk)
+      << err_.str();
+  EXPECT_THAT(out_.str(), StartsWith("{\n  \"name\": \"jobs/1\""));
+  absl::MutexLock lock(&server_.state().mutex);
+  EXPECT_EQ(server_.state().submissions[0].spec().name(), "17");
+}
+
+TEST_F(AppTest, RefusesABadFileBeforeAnythingIsSent) {
+  const std::string path =
+      Write("job.yaml", std::string(kJob) + "  epocs: 3\n");
+  EXPECT_EQ(Run({"submit", path}), kBadInput);
+  EXPECT_EQ(err_.str(), "trainctl: " + path +
+                            ":5: training.epocs: unknown field; did you mean "
+                            "\"epochs\"?\n");
+  EXPECT_EQ(Run({"submit"}), kBadInput);
+  EXPECT_THAT(err_.str(), HasSubstr("nothing to submit"));
+  EXPECT_EQ(Run({"submit", path + "x"}), kNotFound);
+  EXPECT_EQ(Submissions(), 0u);
+}
+
+TEST_F(AppTest, ShowsTheServersRefusal) {
+  EXPECT_EQ(Run({"submit", Write("job.yaml", kJob), "--priority", "1001"}),
+            kBadInput);
+  EXPECT_EQ(err_.str(), "trainctl: priority: 1001: must be -1000 to 1000\n");
+}
+
+TEST_F(AppTest, ADryRunUploadsAndSubmitsNothing) {
+  Write("data/a", "abc");
+  const std::string path = Write("job.yaml", kJob);
+  EXPECT_EQ(Run({"submit", path, "--set",
+                 "training.data.source.upload=" + (dir_ / "data").string(),
+                 "--dry-run"}),
+            kOk)
+      << err_.str();
+  EXPECT_THAT(out_.str(), StartsWith("name: glyphs\ntraining:\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("artifact: \"sha256:"));
+  EXPECT_THAT(err_.str(), HasSubstr("would upload "));
+  absl::MutexLock lock(&server_.state().mutex);
+  EXPECT_TRUE(server_.state().submissions[0].dry_run());
+  EXPECT_TRUE(server_.state().jobs.empty());
+  EXPECT_TRUE(server_.state().blobs.empty());
+}
+
+TEST_F(AppTest, UploadsWhatTheJobNeeds) {
+  Write("data/a", "abc");
+  EXPECT_EQ(Run({"submit", Write("job.yaml",
+                                 "training:\n"
+                                 "  model: {architecture: mlp}\n"
+                                 "  data: {format: idx, source: ./data}\n")}),
+            kOk)
+      << err_.str();
+  EXPECT_THAT(err_.str(), HasSubstr("data: 1 file, 3 B"));
+  absl::MutexLock lock(&server_.state().mutex);
+  const auto& source =
+      server_.state().submissions[0].spec().training().data().source();
+  EXPECT_THAT(source.artifact(), StartsWith("sha256:"));
+  EXPECT_EQ(server_.state().blobs.count(source.artifact()), 1u);
+  EXPECT_EQ(server_.state().blobs.size(), 2u);  // the file and the manifest
+}
+
+TEST_F(AppTest, FollowsToTheEndThroughABrokenConnection) {
+  {
+    absl::MutexLock lock(&server_.state().mutex);
+    server_.state().break_streams_after = 1;
+  }
+  std::thread cluster([this] {
+    const auto watched = [this] {
+      return server_.state().watched_from.size() >= 2;
+    };
+    {
+      absl::MutexLock lock(&server_.state().mutex);
+      server_.state().mutex.Await(absl::Condition(&watched));
+    }
+    AddPoint("jobs/1", "step: 10 total_steps: 20 epoch: 1 loss: 0.5");
+    AddPoint("jobs/1",
+             "step: 20 total_steps: 20 epoch: 1 validation_accuracy: 0.975");
+    PutJob(R"(name: "jobs/1" state: STATE_SUCCEEDED
+              spec { training { model { architecture: "mlp" } } }
+              attempts { number: 1 worker: "workers/a" devices: "cpu"
+                         outcome: OUTCOME_SUCCEEDED }
+              outputs { name: "report.json" artifact: "sha256:ab" })");
+  });
+  const int code = Run({"submit", Write("job.yaml", kJob), "--follow"});
+  cluster.join();
+  EXPECT_EQ(code, kOk) << err_.str();
+  EXPECT_THAT(out_.str(), StartsWith("jobs/1 submitted\njobs/1 queued\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("connection lost"));
+  EXPECT_THAT(out_.str(),
+              HasSubstr("jobs/1 epoch 1: validation accuracy 97.50 %\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("jobs/1 100 % epoch 1/1 step 20/20"));
+  EXPECT_THAT(out_.str(), HasSubstr("fetch them: trainctl artifacts download"));
+  EXPECT_THAT(out_.str(), Not(HasSubstr("\x1b")));
+}
+
+TEST_F(AppTest, ExitStatusTellsTheOutcome) {
+  PutJob("name: 'jobs/1' state: STATE_SUCCEEDED");
+  PutJob("name: 'jobs/2' state: STATE_FAILED reason: 'no luck'");
+  PutJob("name: 'jobs/3' state: STATE_CANCELLED");
+  EXPECT_EQ(Run({"watch", "1"}), kOk);
+  EXPECT_EQ(Run({"watch", "jobs/2"}), kJobFailed);
+  EXPECT_THAT(out_.str(), HasSubstr("jobs/2 failed: no luck\n"));
+  EXPECT_EQ(Run({"watch", "3", "--output", "json"}), kJobCancelled);
+  EXPECT_EQ(out_.str(),
+            "{\n  \"name\": \"jobs/3\",\n  \"state\": \"cancelled\",\n  "
+            "\"revision\": 3\n}\n");
+  EXPECT_EQ(Run({"watch", "4"}), kNotFound);
+  EXPECT_EQ(err_.str(), "trainctl: jobs/4: no such job\n");
+  EXPECT_EQ(Run({"watch", "four"}), kBadInput);
+}
+
+TEST_F(AppTest, DetachesOnCtrlCAndSaysHowToComeBack) {
+  PutJob("name: 'jobs/1' state: STATE_RUNNING");
+  std::thread user([this] {
+    const auto watched = [this] {
+      return !server_.state().watched_from.empty();
+    };
+    absl::MutexLock lock(&server_.state().mutex);
+    server_.state().mutex.Await(absl::Condition(&watched));
+    interrupted_ = true;
+  });
+  EXPECT_EQ(Run({"watch", "1"}), kDetached);
+  user.join();
+  EXPECT_THAT(out_.str(), HasSubstr("detached; jobs/1 goes on. Come back with: "
+                                    "trainctl watch jobs/1\n"));
+}
+
+TEST_F(AppTest, ATerminalGetsOneLineThatChanges) {
+  console_.out_is_terminal = true;
+  console_.colour = true;
+  PutJob("name: 'jobs/1' state: STATE_RUNNING");
+  AddPoint("jobs/1", "step: 10 total_steps: 20 epoch: 1 loss: 0.5");
+  std::thread cluster([this] {
+    const auto read = [this] { return server_.state().log_cursors.size() > 0; };
+    {
+      absl::MutexLock lock(&server_.state().mutex);
+      server_.state().mutex.Await(absl::Condition(&read));
+    }
+    PutJob("name: 'jobs/1' state: STATE_SUCCEEDED");
+  });
+  EXPECT_EQ(Run({"watch", "1"}), kOk);
+  cluster.join();
+  EXPECT_THAT(out_.str(), HasSubstr("\rjobs/1  [██████████░░░░░░░░░░]   50 %"));
+  EXPECT_THAT(out_.str(), HasSubstr("\r\x1b[K"));
+  EXPECT_THAT(out_.str(), HasSubstr("\x1b[32msucceeded\x1b[0m"));
+}
+
+TEST_F(AppTest, WatchesAllJobsUntilCtrlC) {
+  PutJob("name: 'jobs/1' state: STATE_RUNNING");
+  PutJob("name: 'jobs/2' state: STATE_QUEUED reason: 'waits'");
+  std::thread user([this] {
+    const auto watched = [this] {
+      return !server_.state().watched_from.empty();
+    };
+    absl::MutexLock lock(&server_.state().mutex);
+    server_.state().mutex.Await(absl::Condition(&watched));
+    interrupted_ = true;
+  });
+  EXPECT_EQ(Run({"watch"}), kDetached);
+  user.join();
+}
+
+TEST_F(AppTest, ListsJobsByPagesAndFilters) {
+  PutJob(R"(name: "jobs/1" spec { name: "a" } state: STATE_SUCCEEDED
+            submit_time { seconds: 940 })");
+  PutJob(R"(name: "jobs/2" spec { name: "b" } state: STATE_RUNNING
+            submit_time { seconds: 990 } progress { step: 5 total_steps: 20 }
+            attempts { number: 1 worker: "workers/mini" devices: "mps" })");
+  EXPECT_EQ(Run({"list"}), kOk);
+  EXPECT_EQ(out_.str(),
+            "JOB     NAME  STATE      PROGRESS  WORKER    AGE    REASON\n"
+            "jobs/2  b     running    25 %      mini mps  10s    -\n"
+            "jobs/1  a     succeeded  -         -         1m00s  -\n");
+  EXPECT_EQ(Run({"list", "--state", "running,queued", "--output", "json"}),
+            kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("jobs/2"));
+  EXPECT_THAT(out_.str(), Not(HasSubstr("jobs/1")));
+  EXPECT_EQ(Run({"list", "--limit", "1"}), kOk);
+  EXPECT_EQ(err_.str(), "there are more: trainctl list --page 1\n");
+  EXPECT_EQ(Run({"list", "--page", "1"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("jobs/1"));
+  EXPECT_EQ(Run({"list", "--name", "none", "--output", "json"}), kOk);
+  EXPECT_EQ(out_.str(), "{\n  \"jobs\": []\n}\n");
+  EXPECT_EQ(Run({"list", "--state", "runing"}), kBadInput);
+  EXPECT_THAT(err_.str(), HasSubstr("--state runing: must be one of queued,"));
+}
+
+TEST_F(AppTest, GetsAJobAndItsSpecAsYaml) {
+  PutJob(R"(name: "jobs/1" state: STATE_RUNNING
+            spec { name: "a" training { model { architecture: "mlp" } } })");
+  EXPECT_EQ(Run({"get", "1", "--output", "yaml"}), kOk);
+  EXPECT_THAT(out_.str(), StartsWith("name: jobs/1\nspec:\n  name: a\n"));
+  EXPECT_EQ(Run({"get", "1", "--spec"}), kOk);
+  EXPECT_EQ(out_.str(),
+            "name: a\ntraining:\n  model:\n    architecture: mlp\n");
+}
+
+TEST_F(AppTest, ShowsLogsAndMetrics) {
+  PutJob("name: 'jobs/1' state: STATE_SUCCEEDED");
+  for (const char* text : {"one", "two", "three"}) {
+    server_.AddLine("jobs/1", text);
+  }
+  AddPoint("jobs/1", "step: 5 epoch: 1 loss: 0.25");
+  AddPoint("jobs/1", "step: 6 epoch: 1 utilization: 0.5");
+  EXPECT_EQ(Run({"logs", "1"}), kOk);
+  EXPECT_EQ(out_.str(), "one\ntwo\nthree\n");
+  EXPECT_EQ(Run({"logs", "1", "-f", "--tail", "1"}), kOk);
+  EXPECT_EQ(out_.str(), "three\n");
+  EXPECT_EQ(Run({"metrics", "1", "--output", "json"}), kOk);
+  const Json points = Json::parse(out_.str());
+  ASSERT_EQ(points.size(), 2u);
+  EXPECT_EQ(points[0]["point"]["loss"], 0.25);
+  EXPECT_EQ(Run({"metrics", "1", "--follow", "--output", "json"}), kOk);
+  EXPECT_EQ(out_.str(),
+            "{\"attempt\":1,\"point\":{\"step\":5,\"epoch\":1,\"loss\":0.25}}\n"
+            "{\"attempt\":1,\"point\":{\"step\":6,\"epoch\":1,\"utilization\":"
+            "0.5}}\n");
+  EXPECT_EQ(Run({"metrics", "1"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("0.2500"));
+  EXPECT_THAT(out_.str(), HasSubstr("50%"));
+}
+
+TEST_F(AppTest, CancelsJobs) {
+  PutJob("name: 'jobs/1' state: STATE_QUEUED");
+  PutJob("name: 'jobs/2' state: STATE_SUCCEEDED");
+  EXPECT_EQ(Run({"cancel", "1", "--reason", "typo"}), kOk);
+  EXPECT_EQ(out_.str(), "jobs/1 cancelled\n");
+  EXPECT_EQ(Run({"cancel", "2"}), kRefused);
+  EXPECT_EQ(Run({"cancel", "2", "1"}), kRefused);
+  EXPECT_EQ(out_.str(), "jobs/1 cancelled\n");
+  EXPECT_EQ(Run({"cancel", "2", "x"}), kBadInput);
+}
+
+TEST_F(AppTest, ShowsAndDrainsWorkers) {
+  {
+    absl::MutexLock lock(&server_.state().mutex);
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        R"(name: "workers/mini" state: STATE_ONLINE version: "0.1.0"
+           platform: "linux x86_64" last_seen_time { seconds: 998 }
+           devices { id: "cpu" kind: DEVICE_KIND_CPU model: "M4" cores: 10
+                     memory_bytes: 2147483648 free_memory_bytes: 1073741824 })",
+        &server_.state().workers["workers/mini"]));
+  }
+  EXPECT_EQ(Run({"workers"}), kOk);
+  EXPECT_EQ(out_.str(),
+            "WORKER        STATE   DEVICES                                    "
+            "RUNNING  SEEN    VERSION  PLATFORM\n"
+            "workers/mini  online  cpu M4, 10 cores, 1.0 GiB of 2.0 GiB free  "
+            "-        2s ago  0.1.0    linux x86_64\n");
+  EXPECT_EQ(Run({"drain", "mini"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("gets no new jobs"));
+  EXPECT_EQ(Run({"drain", "workers/mini", "--undo"}), kOk);
+  EXPECT_EQ(out_.str(), "workers/mini is in service\n");
+  EXPECT_EQ(Run({"drain", "other"}), kNotFound);
+  EXPECT_EQ(Run({"drain", "Other!"}), kBadInput);
+}
+
+TEST_F(AppTest, MovesArtifactsBothWays) {
+  const std::string path = Write("model", "weights");
+  EXPECT_EQ(Run({"artifacts", "upload", path}), kOk) << err_.str();
+  const std::string name = out_.str().substr(0, out_.str().size() - 1);
+  EXPECT_THAT(name, StartsWith("sha256:"));
+  EXPECT_EQ(Run({"artifacts", "list"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr(name + "  7 B"));
+  PutJob(absl::StrCat("name: 'jobs/1' state: STATE_SUCCEEDED outputs { name: "
+                      "'m.safetensors' artifact: '",
+                      name, "' size_bytes: 7 }")
+             .c_str());
+  const std::string out = (dir_ / "out").string();
+  for (std::vector<std::string> how :
+       {std::vector<std::string>{"jobs/1"}, {"--job", "1"}}) {
+    fs::remove_all(out);
+    how.insert(how.begin(), {"artifacts", "download"});
+    how.insert(how.end(), {"--out", out});
+    EXPECT_EQ(Run(how), kOk) << err_.str();
+    EXPECT_EQ(out_.str(), out + "/m.safetensors\n");
+    EXPECT_EQ(fs::file_size(out + "/m.safetensors"), 7u);
+  }
+  EXPECT_EQ(Run({"artifacts", "download", name, "-o", out + "/copy"}), kOk);
+  EXPECT_EQ(fs::file_size(out + "/copy"), 7u);
+  EXPECT_EQ(Run({"artifacts", "download", "sha256:12"}), kBadInput);
+  EXPECT_EQ(Run({"artifacts", "download"}), kBadInput);
+}
+
+TEST_F(AppTest, RefusesOutputNamesThatLeaveTheFolder) {
+  PutJob(R"(name: "jobs/1" state: STATE_SUCCEEDED
+            outputs { name: "../../evil" artifact: "sha256:ab" })");
+  EXPECT_EQ(Run({"artifacts", "download", "1", "--out", dir_.string()}),
+            kBadInput);
+  EXPECT_THAT(err_.str(), HasSubstr("../../evil"));
+}
+
+TEST_F(AppTest, ShowsVersionsOfBothSides) {
+  EXPECT_EQ(Run({"version"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("server   9.9.9"));
+  EXPECT_EQ(Run({"version", "--output", "json"}), kOk);
+  EXPECT_EQ(Json::parse(out_.str())["server"], "9.9.9");
+}
+
+TEST_F(AppTest, SuggestsTheNearestCommandAndFlag) {
+  EXPECT_EQ(Run({"sumbit", "job.yaml"}), kBadInput);
+  EXPECT_THAT(err_.str(),
+              StartsWith("trainctl: \"sumbit\" is no command; did you "
+                         "mean \"submit\"?\nSee: trainctl --help\n"));
+  EXPECT_EQ(Run({"list", "--stat", "running"}), kBadInput);
+  EXPECT_THAT(err_.str(), HasSubstr("did you mean \"--state\"?"));
+  EXPECT_EQ(Run({"list", "--output", "xml"}), kBadInput);
+  EXPECT_THAT(err_.str(), HasSubstr("xml: must be table, json or yaml"));
+  EXPECT_EQ(Run({"logs", "1", "--tail", "-5"}), kBadInput);
+}
+
+TEST_F(AppTest, PrintsHelpWithTheExitStatuses) {
+  EXPECT_EQ(Run({"--help"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("130  detached by Ctrl-C"));
+}
+
+TEST_F(AppTest, PrintsCompletionsForEachShell) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    EXPECT_EQ(Run({"completion", shell}), kOk);
+    EXPECT_THAT(out_.str(), HasSubstr("learning-rate")) << shell;
+    EXPECT_THAT(out_.str(), HasSubstr("download")) << shell;
+  }
+  EXPECT_EQ(Run({"completion", "tcsh"}), kBadInput);
+}
+
+TEST_F(AppTest, SaysWhichServerCannotBeReached) {
+  std::ostringstream err;
+  console_.err = &err;
+  std::string address;
+  {
+    const client::FakeServer gone;
+    address = gone.address();
+  }
+  EXPECT_EQ(RunApp(CommandTable(), {"list", "--server", address}, console_),
+            kUnreachable);
+  EXPECT_THAT(err.str(),
+              StartsWith("trainctl: server " + address + " cannot be reached"));
+}
+
+}  // namespace
+}  // namespace trainyard::trainctl

@@ -1,0 +1,43 @@
+#include <memory>
+#include <string>
+
+#include "base/status_macros.h"
+#include "client/trainctl/command.h"
+#include "client/trainctl/job_text.h"
+
+namespace trainyard::trainctl {
+namespace {
+
+struct Options {
+  std::string job;
+  bool spec = false;
+};
+
+absl::StatusOr<ExitCode> Run(Context& context, const Options& options) {
+  ASSIGN_OR_RETURN(const std::string name, JobName(options.job));
+  ASSIGN_OR_RETURN(const v1::Job job, context.client.GetJob(name));
+  std::ostream& out = *context.console.out;
+  const bool table = context.format == OutputFormat::kTable;
+  if (options.spec) {
+    out << FormatJson(ToJson(job.spec()),
+                      table ? OutputFormat::kYaml : context.format);
+  } else if (table) {
+    out << DescribeJob(job, context.console.clock->Now(), absl::LocalTimeZone(),
+                       PaintsOut(context.console));
+  } else {
+    out << FormatJson(ToJson(job), context.format);
+  }
+  return kOk;
+}
+
+}  // namespace
+
+CommandRun AddGet(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("job", options->job, "17 or jobs/17")->required();
+  app.add_flag("--spec", options->spec,
+               "Only what was asked for: a job file to submit again");
+  return [options](Context& context) { return Run(context, *options); };
+}
+
+}  // namespace trainyard::trainctl
