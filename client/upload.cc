@@ -44,7 +44,8 @@ std::string DisplayName(const fs::path& path) {
   }
   if (name.size() > kLongestDisplayName) name.resize(kLongestDisplayName);
   while (!IsUtf8(name)) name.pop_back();  // of a cut character at least
-  return name;
+  // It is only for show: better none than one that a server refuses.
+  return CheckRelativePath(name).ok() ? name : "";
 }
 
 // Bytes the server has of the blob; its size: all of it, checked.

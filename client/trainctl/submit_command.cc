@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "base/units.h"
 #include "client/artifacts.h"
@@ -114,7 +114,8 @@ absl::StatusOr<v1::JobSpec> MakeSpec(const Options& options) {
 }
 
 // Puts artifacts in the place of uploads. A dry run uploads nothing.
-absl::Status Upload(Context& context, bool dry_run, v1::JobSpec* spec) {
+absl::Status Upload(Context& context, bool dry_run, v1::JobSpec* spec,
+                    std::vector<std::string>* artifacts) {
   for (v1::Source* source : FindUploads(spec)) {
     const std::string path = source->upload();
     TransferLine line(context.console, absl::StrCat("upload ", path));
@@ -127,18 +128,49 @@ absl::Status Upload(Context& context, bool dry_run, v1::JobSpec* spec) {
                              stored->files == 1 ? " file, " : " files, ",
                              FormatBytes(stored->size_bytes)));
     source->set_artifact(stored->artifact);
+    artifacts->push_back(stored->artifact);
   }
   return absl::OkStatus();
 }
 
+// Whether all that the server missed is what a dry run did not upload: it looks
+// for artifacts after everything else was found good.
+bool MissesOnlyUploads(const absl::Status& status,
+                       const std::vector<std::string>& artifacts) {
+  if (!absl::IsFailedPrecondition(status)) return false;
+  for (const std::string& artifact : artifacts) {
+    if (absl::StrContains(status.message(), artifact)) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<ExitCode> DryRun(Context& context, const v1::JobSpec& spec,
+                                const client::SubmitOptions& submit,
+                                const std::vector<std::string>& artifacts) {
+  const absl::StatusOr<v1::Job> job = context.client.Submit(spec, submit);
+  if (!job.ok() && !MissesOnlyUploads(job.status(), artifacts)) {
+    return job.status();
+  }
+  // The reply's spec may say more than ours.
+  const bool told = job.ok() && job->has_spec();
+  *context.console.out << FormatJson(ToJson(told ? job->spec() : spec),
+                                     context.format == OutputFormat::kTable
+                                         ? OutputFormat::kYaml
+                                         : context.format);
+  *context.console.err << "the job is good; nothing was submitted\n";
+  return kOk;
+}
+
 absl::StatusOr<ExitCode> Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(v1::JobSpec spec, MakeSpec(options));
-  RETURN_IF_ERROR(Upload(context, options.dry_run, &spec));
+  std::vector<std::string> artifacts;
+  RETURN_IF_ERROR(Upload(context, options.dry_run, &spec, &artifacts));
   client::SubmitOptions submit{options.request_id, options.dry_run};
   if (submit.request_id.empty()) submit.request_id = client::NewRequestId();
+  if (options.dry_run) return DryRun(context, spec, submit, artifacts);
   const absl::StatusOr<v1::Job> job = context.client.Submit(spec, submit);
   if (!job.ok()) {
-    if (ExitCodeOf(job.status()) == kUnreachable && !options.dry_run) {
+    if (ExitCodeOf(job.status()) == kUnreachable) {
       *context.console.err
           << "trainctl: the server may have taken the job; submit it again "
              "with --request-id "
@@ -148,14 +180,6 @@ absl::StatusOr<ExitCode> Run(Context& context, const Options& options) {
   }
   std::ostream& out = *context.console.out;
   const bool table = context.format == OutputFormat::kTable;
-  if (options.dry_run) {
-    // The reply's spec may say more than ours.
-    const v1::JobSpec& accepted = job->has_spec() ? job->spec() : spec;
-    out << FormatJson(ToJson(accepted),
-                      table ? OutputFormat::kYaml : context.format);
-    *context.console.err << "the job is good; nothing was submitted\n";
-    return kOk;
-  }
   if (table) out << job->name() << " submitted\n" << std::flush;
   if (options.follow) {
     if (!table) *context.console.err << job->name() << " submitted\n";

@@ -1,0 +1,75 @@
+// Submits a small training job and watches it to its end.
+//
+//   submit_and_watch --server 127.0.0.1:7070 --data /data/glyphs
+//
+// --data is a folder on the worker or an artifact ("sha256:…"). Exit status: 0
+// succeeded, 1 failed or cancelled, 2 bad usage or an error.
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "client/client.h"
+#include "client/watch.h"
+
+namespace {
+
+namespace client = trainyard::client;
+namespace v1 = trainyard::v1;
+
+v1::JobSpec MakeSpec(const std::string& data) {
+  v1::JobSpec spec;
+  spec.set_name("example-cpp");
+  v1::TrainingSpec& training = *spec.mutable_training();
+  training.mutable_model()->set_architecture("mlp");
+  training.mutable_data()->set_format(v1::DataSpec::FORMAT_IDX);
+  v1::Source& source = *training.mutable_data()->mutable_source();
+  data.rfind("sha256:", 0) == 0 ? source.set_artifact(data)
+                                : source.set_path(data);
+  training.set_epochs(1);
+  return spec;
+}
+
+int SubmitAndWatch(const std::string& server, const std::string& data) {
+  client::ClientOptions options;
+  options.server = server;
+  client::Client trainyard(options);
+
+  // Retries of this call keep one request_id: the job is made once.
+  const absl::StatusOr<v1::Job> submitted = trainyard.Submit(MakeSpec(data));
+  if (!submitted.ok()) {
+    std::cerr << "submit: " << submitted.status() << "\n";
+    return 2;
+  }
+
+  // Reconnects by itself and goes on after the last revision seen.
+  v1::Job last = *submitted;
+  v1::WatchJobsRequest watch;
+  watch.mutable_filter()->add_names(last.name());
+  watch.set_until_final(true);
+  const absl::Status end =
+      client::WatchJobs(trainyard, watch, {}, [&](const v1::Job& job) {
+        last = job;
+        std::cout << job.name() << " " << v1::Job::State_Name(job.state())
+                  << " " << job.reason() << std::endl;
+        return true;
+      });
+  if (!end.ok()) {
+    std::cerr << "watch: " << end << "\n";
+    return 2;
+  }
+  return last.state() == v1::Job::STATE_SUCCEEDED ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::map<std::string, std::string> flags = {{"--server", "127.0.0.1:7070"},
+                                              {"--data", ""}};
+  for (int i = 1; i + 1 < argc; i += 2) flags[argv[i]] = argv[i + 1];
+  if (flags.size() > 2 || flags["--data"].empty() || argc % 2 == 0) {
+    std::cerr << "usage: submit_and_watch [--server HOST:PORT] --data "
+                 "FOLDER|ARTIFACT\n";
+    return 2;
+  }
+  return SubmitAndWatch(flags["--server"], flags["--data"]);
+}
