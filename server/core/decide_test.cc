@@ -351,6 +351,14 @@ TEST(Worker, StartedAnewLosesTheAttemptsOfItsOldProcessAtOnce) {
   EXPECT_EQ(s.KeyOf(s.job).attempt, 2u);
 }
 
+TEST(Worker, StartedAnewIsNotHeardAboutTheAttemptsOfItsOldProcess) {
+  Running s;
+  s.ReportOf("a").instance = "a-2";
+  ASSERT_TRUE(s.Send("a", {Ended({s.job, 1}, Outcome::kSucceeded)}).ok());
+  EXPECT_EQ(s.Find<AttemptEnded>()->outcome, Outcome::kLost);
+  EXPECT_EQ(s.KeyOf(s.job).attempt, 2u);
+}
+
 TEST(Worker, LosesAnAttemptThatItKnewOfAndNoLongerReports) {
   Running s;
   const Revision placed = s.DesiredOf("a").revision;

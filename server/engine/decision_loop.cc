@@ -217,8 +217,7 @@ absl::Status DecisionLoop::Commit(const Draft& draft, size_t commands) {
 }
 
 Round DecisionLoop::Fail(const absl::Status& error, size_t commands) {
-  // Otherwise nothing was tried, so nothing has to be undone.
-  if (loaded_ || !MustWait()) {
+  if (loaded_ || !MustWait()) {  // else nothing was tried
     spdlog::error("a round of {} commands failed: {}", commands,
                   std::string(error.message()));
     metrics_->OnCommitFailure();
@@ -227,6 +226,8 @@ Round DecisionLoop::Fail(const absl::Status& error, size_t commands) {
         now_ + std::min(kFirstWait * (1 << std::min(commit_failures_, 10)),
                         kLongestWait);
     ++commit_failures_;
+  }
+  if (loaded_) {  // else there is nothing to undo
     if (const absl::Status status = Load(now_); !status.ok()) {
       spdlog::error("{}", std::string(status.message()));
       ForgetJobs();

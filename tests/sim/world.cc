@@ -82,7 +82,9 @@ void World::RunUntilDone(absl::Duration longest) {
     return std::all_of(members_.begin(), members_.end(),
                        [](const Member& m) { return m.worker->held() == 0; });
   };
+  const absl::Time calm = now_ + absl::Seconds(20);
   while (!done() && now_ < end && !::testing::Test::HasFailure()) Step();
+  CheckNoneWasLostSince(calm);
   EXPECT_TRUE(done()) << DescribeStuck();
 }
 
@@ -134,6 +136,12 @@ void World::InjectFaults() {
     if (member.stream != nullptr && Chance(0.005)) Break(member);
     if (member.stream != nullptr && Chance(0.003)) {
       member.stream->stalled = true;
+    }
+    // The first one stays, so that every job can end.
+    if (&member != &members_.front() && Chance(0.0005)) {
+      Break(member);
+      member.worker->Restart();
+      member.reconnect_at = absl::InfiniteFuture();
     }
     if (Chance(0.002)) member.worker->leaving = !member.worker->leaving;
     if (Chance(0.002)) {
@@ -302,7 +310,7 @@ void World::Break(Member& member) {
          {});
   }
   member.stream.reset();
-  member.reconnect_at = Later();
+  member.reconnect_at = std::max(member.reconnect_at, Later());
 }
 
 void World::StartServer() {
@@ -319,7 +327,7 @@ void World::StartServer() {
 void World::CrashServer() {
   for (Member& member : members_) {
     member.stream.reset();
-    member.reconnect_at = Later();
+    member.reconnect_at = std::max(member.reconnect_at, Later());
   }
   loop_.reset();
   subscriptions_.reset();

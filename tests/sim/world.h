@@ -97,6 +97,7 @@ class World {
 
   void CheckAttemptsRunOnce();
   void CheckNothingIsLost();
+  void CheckNoneWasLostSince(absl::Time calm);
   void CheckNoneWaitsBesideAnIdleDevice();
   void CheckStoreEqualsCluster();
 

@@ -48,6 +48,19 @@ void World::CheckNothingIsLost() {
   }
 }
 
+// Without faults, each attempt is seen to its end.
+void World::CheckNoneWasLostSince(absl::Time calm) {
+  for (const auto& [request_id, submitted] : submitted_) {
+    if (!submitted.job.has_value()) continue;
+    const engine::StoredJob job = *store_.GetJob(*submitted.job);
+    for (const engine::StoredAttempt& attempt : job.attempts) {
+      if (attempt.place_time < calm) continue;
+      EXPECT_NE(attempt.outcome, core::Outcome::kLost) << request_id;
+      EXPECT_NE(attempt.outcome, core::Outcome::kPreempted) << request_id;
+    }
+  }
+}
+
 // By its own words, not by those of the placement.
 void World::CheckNoneWaitsBesideAnIdleDevice() {
   // The store failed a moment ago: placements wait.
