@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs one benchmark; bench/README.md says how to read it.
+#
+#   bench/run.sh                 the names
+#   bench/run.sh rpc             empty calls and durable submits per second
+#   bench/run.sh rpc --help      its options
+#
+# Builds what it needs in build/release and installs nothing. TRAINYARD_BIN=DIR
+# takes the programs of that folder as they are. Results go to stdout, one JSON
+# object per line; all else goes to stderr.
+set -euo pipefail
+# shellcheck source=deploy/common.sh
+. "$(dirname "$0")/../deploy/common.sh"
+
+names() {
+  echo "benchmarks:"
+  echo "  rpc    empty calls and durable submits per second"
+}
+
+# programs NAME...: sets BIN to the folder that has them, built where needed.
+programs() {
+  local name
+  BIN="${TRAINYARD_BIN:-$REPO/build/release/bin}"
+  if [ -z "${TRAINYARD_BIN:-}" ]; then
+    if [ ! -f "$REPO/build/release/CMakeCache.txt" ]; then
+      configure_release >&2
+    fi
+    build_release "$@" >&2
+  fi
+  for name in "$@"; do
+    [ -x "$BIN/$name" ] || die "$BIN/$name is not there: build it, or leave TRAINYARD_BIN out"
+  done
+}
+
+case "${1:-}" in
+  rpc)
+    shift
+    programs trainyard-server trainyard-bench-rpc
+    # Beside the programs: the folder for temporary files may be in memory.
+    exec "$BIN/trainyard-bench-rpc" --server "$BIN/trainyard-server" \
+      --folder "$(dirname "$BIN")" "$@"
+    ;;
+  "" | -h | --help)
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    names
+    ;;
+  *)
+    names >&2
+    die "no benchmark is named \"$1\""
+    ;;
+esac
