@@ -143,13 +143,18 @@ class Display {
  public:
   Display(const Console& console, const FollowScreen& screen, v1::Job job)
       : console_(console), screen_(screen), job_(std::move(job)) {
-    Print(JobChange(v1::Job(), job_, absl::LocalTimeZone(), screen_.colour));
+    if (!IsFinal(job_.state())) {
+      Print(JobChange(v1::Job(), job_, absl::LocalTimeZone(), screen_.colour));
+    }
   }
 
   void OnJob(const v1::Job& now) {
     if (now.revision() <= job_.revision()) return;  // as GetJob told already
     Reconnected();
-    Print(JobChange(job_, now, absl::LocalTimeZone(), screen_.colour));
+    // The end is told by who asked to follow, in full.
+    if (!IsFinal(now.state())) {
+      Print(JobChange(job_, now, absl::LocalTimeZone(), screen_.colour));
+    }
     job_ = now;
   }
 

@@ -49,16 +49,14 @@ std::string Table::Format(bool colour) const {
 std::string FormatJson(const Json& json, OutputFormat format) {
   if (format == OutputFormat::kYaml) return WriteYaml(json);
   // Names from outside may be anything: never throw over them.
-  return json.dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) +
-         "\n";
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string FormatJsonItem(const Json& json, OutputFormat format) {
   if (format == OutputFormat::kYaml) {
     return absl::StrCat("---\n", WriteYaml(json));
   }
-  return json.dump(-1, ' ', false, nlohmann::detail::error_handler_t::replace) +
-         "\n";
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Cell StateCell(v1::Job::State state) {

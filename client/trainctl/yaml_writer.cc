@@ -40,7 +40,7 @@ std::string Scalar(const Json& json) {
     return json.get<std::string>();
   }
   // A JSON string is a YAML string.
-  return json.dump(-1, ' ', false, nlohmann::detail::error_handler_t::replace);
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 bool IsBlock(const Json& json) { return json.is_structured() && !json.empty(); }

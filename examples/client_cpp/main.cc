@@ -43,14 +43,18 @@ int SubmitAndWatch(const std::string& server, const std::string& data) {
 
   // Reconnects by itself and goes on after the last revision seen.
   v1::Job last = *submitted;
+  std::cout << last.name() << " submitted" << std::endl;
   v1::WatchJobsRequest watch;
   watch.mutable_filter()->add_names(last.name());
   watch.set_until_final(true);
   const absl::Status end =
       client::WatchJobs(trainyard, watch, {}, [&](const v1::Job& job) {
+        const bool news =
+            job.state() != last.state() || job.reason() != last.reason();
         last = job;
-        std::cout << job.name() << " " << v1::Job::State_Name(job.state())
-                  << " " << job.reason() << std::endl;
+        if (news)
+          std::cout << job.name() << " " << v1::Job::State_Name(job.state())
+                    << " " << job.reason() << std::endl;
         return true;
       });
   if (!end.ok()) {

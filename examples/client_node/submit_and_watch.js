@@ -102,8 +102,11 @@ async function main() {
   const jobs = connect(flags.server);
   try {
     const {name} = await submit(jobs, {request_id: flags['request-id'], spec});
+    let shown;
     const job = await watch(jobs, name, ({name, state, reason}) => {
-      console.log(`${name} ${state.replace('STATE_', '').toLowerCase()} ${reason}`.trimEnd());
+      const line = `${name} ${state.replace('STATE_', '').toLowerCase()} ${reason}`.trimEnd();
+      if (line !== shown) console.log(line);
+      shown = line;
     });
     for (const output of job.outputs) {
       console.log(`output ${output.name} ${output.size_bytes} bytes ${output.artifact}`);

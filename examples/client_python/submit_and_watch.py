@@ -101,10 +101,14 @@ def run(flags, stubs):
         jobs = service_grpc.JobServiceStub(channel)
         request = service.SubmitJobRequest(request_id=flags.request_id, spec=spec)
         name = submit(jobs, request).name
+        shown = []
 
         def show(job):
             state = job_pb2.Job.State.Name(job.state).removeprefix("STATE_").lower()
-            print(f"{job.name} {state} {job.reason}".rstrip(), flush=True)
+            line = f"{job.name} {state} {job.reason}".rstrip()
+            if shown[-1:] != [line]:
+                print(line, flush=True)
+            shown[:] = [line]
 
         job = watch(jobs, service, name, show)
     for output in job.outputs:

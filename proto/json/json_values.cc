@@ -31,8 +31,7 @@ std::string Quote(const Json& json) {
   if (json.is_number_float() && !std::isfinite(json.get<double>())) {
     return std::isnan(json.get<double>()) ? "NaN" : "infinity";
   }
-  std::string text =
-      json.dump(-1, ' ', false, nlohmann::detail::error_handler_t::replace);
+  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (text.size() > kLongestQuote) text = text.substr(0, kLongestQuote) + "…";
   return text;
 }
