@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -23,10 +24,10 @@ std::string Devices(const v1::Attempt& attempt) {
 }
 
 // "crash: …(exit status 1)", "out_of_memory: …(signal 9)".
-std::string FailureText(const v1::Failure& failure) {
-  std::string text = absl::StrCat(
-      EnumText(*v1::Failure::Category_descriptor(), failure.category()), ": ",
-      Printable(failure.message()));
+std::string FailureText(const v1::Failure& failure, bool message) {
+  std::string text =
+      EnumText(*v1::Failure::Category_descriptor(), failure.category());
+  if (message) absl::StrAppend(&text, ": ", Printable(failure.message()));
   if (failure.exit_code() > 0) {
     absl::StrAppend(&text, " (exit status ", failure.exit_code(), ")");
   } else if (failure.exit_code() < 0) {
@@ -35,7 +36,8 @@ std::string FailureText(const v1::Failure& failure) {
   return text;
 }
 
-std::string AttemptLine(const v1::Attempt& attempt) {
+// `message` false: without the failure's message, which was told already.
+std::string AttemptLine(const v1::Attempt& attempt, bool message = true) {
   std::string line =
       absl::StrCat("attempt ", attempt.number(), " on ",
                    Printable(attempt.worker()), " (", Devices(attempt), ")");
@@ -45,7 +47,7 @@ std::string AttemptLine(const v1::Attempt& attempt) {
         EnumText(*v1::Attempt::Outcome_descriptor(), attempt.outcome()));
   }
   if (attempt.has_failure()) {
-    absl::StrAppend(&line, ": ", FailureText(attempt.failure()));
+    absl::StrAppend(&line, ": ", FailureText(attempt.failure(), message));
   }
   return line;
 }
@@ -138,7 +140,10 @@ std::string JobOutcome(const v1::Job& job, bool colour) {
   if (job.state() == v1::Job::STATE_FAILED && !job.attempts().empty()) {
     const v1::Attempt& last = *job.attempts().rbegin();
     if (last.has_failure()) {
-      absl::StrAppend(&text, "  ", AttemptLine(last), "\n", StderrTail(job));
+      const bool told =
+          absl::StrContains(job.reason(), last.failure().message());
+      absl::StrAppend(&text, "  ", AttemptLine(last, !told), "\n",
+                      StderrTail(job));
     }
     absl::StrAppend(&text, "  all it printed: trainctl logs ", job.name(),
                     "\n");
