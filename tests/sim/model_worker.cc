@@ -92,22 +92,24 @@ bool ModelWorker::Step() {
 
 bool ModelWorker::Advance(Held& held) {
   if (held.status.phase == Phase::kEnded) return false;
-  if (held.status.phase == Phase::kPreparing && held.action == Action::kRun) {
+  if (held.status.phase == Phase::kPreparing && held.action == Action::kRun &&
+      held.stop == Action::kRun) {
     if (absl::Bernoulli(random_, 0.5)) return false;
     held.status.phase = Phase::kRunning;
     return true;
   }
-  if (held.action != Action::kRun) {
-    if (held.status.phase != Phase::kStopping) {
-      held.status.phase = Phase::kStopping;
-      return true;
-    }
+  if (held.action > held.stop) {
+    held.stop = held.action;  // nothing takes a stop back
+    held.status.phase = Phase::kStopping;
+    return true;
+  }
+  if (held.stop != Action::kRun) {
     if (absl::Bernoulli(random_, 0.5)) return false;
-    if (held.action == Action::kPreempt && held.step > 0) {
+    if (held.stop == Action::kPreempt && held.step > 0) {
       held.status.checkpoint = core::Checkpoint{held.step, "sha256:", 1};
     }
-    End(held, held.action == Action::kPreempt ? Outcome::kPreempted
-                                              : Outcome::kCancelled);
+    End(held, held.stop == Action::kPreempt ? Outcome::kPreempted
+                                            : Outcome::kCancelled);
     return true;
   }
   const Fate fate = FateOf(seed_, held.status.key);

@@ -64,8 +64,9 @@ class ModelWorker {
   struct Held {
     core::AttemptStatus status;
     core::Action action = core::Action::kRun;
-    uint64_t step = 0;  // done, over all attempts
-    int own_steps = 0;  // done by this one
+    core::Action stop = core::Action::kRun;  // why it is stopping, if it is
+    uint64_t step = 0;                       // done, over all attempts
+    int own_steps = 0;                       // done by this one
   };
 
   void Start(const core::DesiredAttempt& desired);

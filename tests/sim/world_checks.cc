@@ -80,7 +80,7 @@ void World::CheckNoneWaitsBesideAnIdleDevice() {
       for (const core::DeviceRequest& request : submitted.scheduling.devices) {
         const auto idle = std::count_if(
             worker.devices.begin(), worker.devices.end(),
-            [&](const core::Device& device) {
+            [&, &worker = worker](const core::Device& device) {
               return device.kind == request.kind &&
                      device.free_memory_bytes >= request.min_memory_bytes &&
                      !worker.holders.contains(device.id);
