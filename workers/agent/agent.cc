@@ -79,10 +79,16 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
   callbacks.on_desired = [this](DesiredReceived event) {
     inbox_.Post(std::move(event));
   };
-  callbacks.on_connected = options_.on_connected;
-  callbacks.on_disconnected = [](const grpc::Status& status) {
-    spdlog::warn("no connection to the server: {}",
-                 status.ok() ? "it ended the stream" : status.error_message());
+  const auto warned = std::make_shared<bool>(false);  // the session's thread
+  callbacks.on_connected = [this, warned] {
+    *warned = false;
+    if (options_.on_connected) options_.on_connected();
+  };
+  callbacks.on_disconnected = [warned](const grpc::Status& status) {
+    spdlog::log(std::exchange(*warned, true) ? spdlog::level::debug
+                                             : spdlog::level::warn,
+                "no connection to the server: {}",
+                status.ok() ? "it ended the stream" : status.error_message());
   };
   return callbacks;
 }

@@ -181,8 +181,11 @@ bool Session::Read(Stream& stream, uint64_t stream_number) {
   while (stream.Read(&response)) {
     if (response.has_heartbeat_interval()) {
       absl::MutexLock lock(&mutex_);
-      heartbeat_interval_ = std::clamp(FromProto(response.heartbeat_interval()),
-                                       kShortestHeartbeat, kLongestHeartbeat);
+      const absl::Duration asked =
+          std::clamp(FromProto(response.heartbeat_interval()),
+                     kShortestHeartbeat, kLongestHeartbeat);
+      // The wait in progress still goes by the old one: end it.
+      if (std::exchange(heartbeat_interval_, asked) != asked) changed_ = true;
     }
     if (!std::exchange(answered, true)) callbacks_.on_connected();
     callbacks_.on_desired({.stream = stream_number,
