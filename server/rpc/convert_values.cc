@@ -21,7 +21,7 @@ constexpr int32_t kMaxNanos = 999'999'999;
 
 // The bounds that job.proto states.
 constexpr size_t kMaxMessageBytes = 4096;
-constexpr size_t kMaxStderrBytes = 16 * 1024;
+constexpr size_t kMaxStderrBytes = size_t{16} * 1024;
 constexpr size_t kMaxOutputNameBytes = 255;
 
 core::FailureCategory FromProto(v1::Failure::Category category) {

@@ -1,0 +1,83 @@
+#include "server/app.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "server/adapters/file.h"
+
+namespace trainyard {
+namespace {
+
+// How long calls under way may take when the server stops.
+constexpr absl::Duration kPatience = absl::Seconds(5);
+
+// A worker is heard often enough to miss a few within its lease.
+absl::Duration HeartbeatInterval(absl::Duration lease) {
+  return std::clamp(lease / 6, absl::Milliseconds(150), absl::Seconds(5));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<App>> App::Start(const ServerFlags& flags) {
+  auto app = std::unique_ptr<App>(new App);
+  RETURN_IF_ERROR(app->Open(flags));
+  RETURN_IF_ERROR(app->Serve(flags));
+  return app;
+}
+
+absl::Status App::Open(const ServerFlags& flags) {
+  const std::string& folder = flags.state_dir;
+  RETURN_IF_ERROR(adapters::MakeFolder(folder));
+  ASSIGN_OR_RETURN(adapters::StateLock lock, adapters::StateLock::Take(folder));
+  lock_ = std::make_unique<adapters::StateLock>(std::move(lock));
+  ASSIGN_OR_RETURN(metrics_, adapters::PrometheusMetrics::Start(
+                                 flags.metrics_address, TRAINYARD_VERSION));
+  ASSIGN_OR_RETURN(store_, adapters::SqliteStore::Open(
+                               absl::StrCat(folder, "/jobs.db"), {}));
+  ASSIGN_OR_RETURN(points_, adapters::SqlitePoints::Open(
+                                absl::StrCat(folder, "/telemetry.db"), {}));
+  adapters::FileBlobsOptions blob_options;
+  blob_options.limit_bytes = flags.artifact_limit_bytes;
+  ASSIGN_OR_RETURN(blobs_,
+                   adapters::FileBlobs::Open(absl::StrCat(folder, "/artifacts"),
+                                             blob_options, RealClock()));
+  return absl::OkStatus();
+}
+
+absl::Status App::Serve(const ServerFlags& flags) {
+  engine::EngineOptions engine_options;
+  engine_options.policy.worker_lease = flags.worker_lease;
+  engine_ = std::make_unique<engine::Engine>(engine_options, RealClock(),
+                                             store_.get(), metrics_.get());
+  RETURN_IF_ERROR(engine_->Start());
+  hub_ =
+      std::make_unique<telemetry::Hub>(telemetry::HubOptions(), points_.get());
+  rpc::ServerOptions options;
+  options.listen = flags.listen;
+  options.rpc.version = TRAINYARD_VERSION;
+  options.rpc.heartbeat_interval = HeartbeatInterval(flags.worker_lease);
+  rpc::Backends backends;
+  backends.engine = engine_.get();
+  backends.jobs = store_.get();
+  backends.blobs = blobs_.get();
+  backends.hub = hub_.get();
+  backends.points = points_.get();
+  backends.metrics = metrics_.get();
+  backends.clock = RealClock();
+  ASSIGN_OR_RETURN(server_, rpc::Server::Start(options, backends));
+  return absl::OkStatus();
+}
+
+App::~App() { Stop(); }
+
+void App::Stop() {
+  if (server_ != nullptr) server_->Stop(kPatience);
+  if (hub_ != nullptr) hub_->Stop();
+  if (engine_ != nullptr) engine_->Stop();
+}
+
+}  // namespace trainyard

@@ -1,0 +1,57 @@
+// The server, whole: opens the state folder, starts the engine, serves.
+//
+//   ASSIGN_OR_RETURN(auto app, App::Start(flags));
+//   app->address()    // "127.0.0.1:7070"
+//   app->Stop();
+//
+// Not thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/adapters/file_blobs.h"
+#include "server/adapters/prometheus_metrics.h"
+#include "server/adapters/sqlite_points.h"
+#include "server/adapters/sqlite_store.h"
+#include "server/adapters/state_lock.h"
+#include "server/engine/engine.h"
+#include "server/rpc/server.h"
+#include "server/server_flags.h"
+#include "server/telemetry/hub.h"
+
+namespace trainyard {
+
+class App {
+ public:
+  // FAILED_PRECONDITION: another server has the state folder.
+  static absl::StatusOr<std::unique_ptr<App>> Start(const ServerFlags& flags);
+  ~App();  // stops
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  const std::string& address() const { return server_->address(); }
+  const std::string& metrics_address() const { return metrics_->address(); }
+
+  // Ends streams and calls, then the engine, then closes the files. Takes a few
+  // seconds at most. Idempotent.
+  void Stop();
+
+ private:
+  App() = default;
+  absl::Status Open(const ServerFlags& flags);
+  absl::Status Serve(const ServerFlags& flags);
+
+  // In the order of their making; each may use those above it.
+  std::unique_ptr<adapters::StateLock> lock_;
+  std::unique_ptr<adapters::PrometheusMetrics> metrics_;
+  std::unique_ptr<adapters::SqliteStore> store_;
+  std::unique_ptr<adapters::SqlitePoints> points_;
+  std::unique_ptr<adapters::FileBlobs> blobs_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<telemetry::Hub> hub_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+}  // namespace trainyard

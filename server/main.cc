@@ -1,0 +1,79 @@
+// trainyard-server: queues training jobs and sends them to workers.
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+
+#include "base/log.h"
+#include "server/app.h"
+#include "server/server_flags.h"
+
+namespace trainyard {
+namespace {
+
+// Exit statuses: 0 stopped on request, 1 could not start, 2 wrong usage.
+constexpr int kCannotStart = 1;
+constexpr int kWrongUsage = 2;
+
+int Fail(const absl::Status& status, int code) {
+  std::fprintf(stderr, "trainyard-server: %s\n",
+               std::string(status.message()).c_str());
+  return code;
+}
+
+// SIGTERM and SIGINT, kept from every thread so that main can wait for them.
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+int Run(const ServerFlags& flags) {
+  const sigset_t signals = BlockStopSignals();
+  auto app = App::Start(flags);
+  if (!app.ok()) return Fail(app.status(), kCannotStart);
+  if (!(*app)->metrics_address().empty()) {
+    spdlog::info("metrics are at http://{}/metrics", (*app)->metrics_address());
+  }
+  spdlog::info("version {}, state in {}, worker lease {}", TRAINYARD_VERSION,
+               flags.state_dir, absl::FormatDuration(flags.worker_lease));
+  // Scripts and tests wait for this line and take the port from it.
+  std::printf("trainyard-server listening on %s\n", (*app)->address().c_str());
+  std::fflush(stdout);
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  spdlog::info("stopping on {}", signal == SIGINT ? "SIGINT" : "SIGTERM");
+  // A second signal ends the process at once; what was acknowledged is on disk.
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  (*app)->Stop();
+  *app = nullptr;
+  spdlog::info("stopped");
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  const absl::StatusOr<ServerFlags> flags = ParseFlags(argc, argv);
+  if (!flags.ok()) return Fail(flags.status(), kWrongUsage);
+  if (!flags->exit_text.empty()) {
+    std::fputs(flags->exit_text.c_str(), stdout);
+    return 0;
+  }
+  if (absl::Status status =
+          InitLogging("trainyard-server", flags->log_level, flags->log_format);
+      !status.ok()) {
+    return Fail(status, kWrongUsage);
+  }
+  umask(077);
+  signal(SIGPIPE, SIG_IGN);
+  return Run(*flags);
+}
+
+}  // namespace
+}  // namespace trainyard
+
+int main(int argc, char** argv) { return trainyard::Main(argc, argv); }

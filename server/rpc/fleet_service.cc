@@ -1,0 +1,136 @@
+#include "server/rpc/fleet_service.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/str_cat.h"
+#include "server/rpc/convert_values.h"
+#include "server/rpc/convert_worker.h"
+#include "server/rpc/names.h"
+#include "server/rpc/unary_call.h"
+#include "server/rpc/validate.h"
+
+namespace trainyard::rpc {
+namespace {
+
+constexpr size_t kPageSize = 100;
+
+// Ends the call when it is dropped without an answer, as a stopping engine
+// drops what waits.
+class Pending {
+ public:
+  explicit Pending(UnaryCall* call) : call_(call) {}
+  ~Pending() {
+    if (call_ != nullptr) call_->Done(StoppingError());
+  }
+  void Done(const absl::Status& status) {
+    std::exchange(call_, nullptr)->Done(status);
+  }
+
+ private:
+  UnaryCall* call_;
+};
+
+// Ends the call with what `read` makes of the cluster.
+void AskEngine(const Ports& ports, UnaryCall* call,
+               absl::AnyInvocable<absl::Status(const core::Cluster&)> read) {
+  auto pending = std::make_unique<Pending>(call);
+  // Not taken: destroying the callback ends the call.
+  ports.engine->Read([pending = std::move(pending), read = std::move(read)](
+                         const core::Cluster& cluster) mutable {
+    pending->Done(read(cluster));
+  });
+}
+
+absl::Status Fill(const core::Cluster& cluster, const core::WorkerName& name,
+                  v1::Worker* out) {
+  const core::Worker* worker = cluster.FindWorker(name);
+  if (worker == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat(WorkerResourceName(name), " is not known to this server"));
+  }
+  *out = ToProto(*worker);
+  return absl::OkStatus();
+}
+
+void FillPage(const core::Cluster& cluster, const core::WorkerName& after,
+              size_t size, v1::ListWorkersResponse* response) {
+  const auto& workers = cluster.workers();
+  for (auto it = workers.upper_bound(after); it != workers.end(); ++it) {
+    if (response->workers_size() == static_cast<int>(size)) {
+      response->set_next_page_token(WorkerPageToken(std::prev(it)->first));
+      return;
+    }
+    *response->add_workers() = ToProto(it->second);
+  }
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* FleetService::ListWorkers(
+    grpc::CallbackServerContext*, const v1::ListWorkersRequest* request,
+    v1::ListWorkersResponse* response) {
+  auto* call = new UnaryCall(ports_, "FleetService/ListWorkers");
+  const auto size = PageSize(request->page_size(), kPageSize);
+  const auto after = ParseWorkerPageToken(request->page_token());
+  if (!size.ok() || !after.ok()) {
+    call->Done(size.ok() ? after.status() : size.status());
+    return call;
+  }
+  AskEngine(
+      ports_, call,
+      [after = *after, size = *size, response](const core::Cluster& cluster) {
+        FillPage(cluster, after, size, response);
+        return absl::OkStatus();
+      });
+  return call;
+}
+
+grpc::ServerUnaryReactor* FleetService::GetWorker(
+    grpc::CallbackServerContext*, const v1::GetWorkerRequest* request,
+    v1::GetWorkerResponse* response) {
+  auto* call = new UnaryCall(ports_, "FleetService/GetWorker");
+  const auto name = ParseWorkerResourceName("name", request->name());
+  if (!name.ok()) {
+    call->Done(name.status());
+    return call;
+  }
+  AskEngine(ports_, call,
+            [name = *name, response](const core::Cluster& cluster) {
+              return Fill(cluster, name, response->mutable_worker());
+            });
+  return call;
+}
+
+grpc::ServerUnaryReactor* FleetService::DrainWorker(
+    grpc::CallbackServerContext*, const v1::DrainWorkerRequest* request,
+    v1::DrainWorkerResponse* response) {
+  auto* call = new UnaryCall(ports_, "FleetService/DrainWorker");
+  const auto name = ParseWorkerResourceName("name", request->name());
+  if (!name.ok()) {
+    call->Done(name.status());
+    return call;
+  }
+  ports_.engine->Post(
+      core::DrainWorker{*name, !request->undo()},
+      [this, call, response, name = *name](const core::Reply& reply) {
+        if (!reply.status.ok()) return call->Done(reply.status);
+        AskEngine(ports_, call, [name, response](const core::Cluster& cluster) {
+          return Fill(cluster, name, response->mutable_worker());
+        });
+      });
+  return call;
+}
+
+grpc::ServerUnaryReactor* FleetService::GetServer(
+    grpc::CallbackServerContext*, const v1::GetServerRequest*,
+    v1::GetServerResponse* response) {
+  auto* call = new UnaryCall(ports_, "FleetService/GetServer");
+  response->set_version(ports_.options.version);
+  *response->mutable_time() = ToProto(ports_.clock->Now());
+  call->Done(absl::OkStatus());
+  return call;
+}
+
+}  // namespace trainyard::rpc

@@ -1,0 +1,19 @@
+// SubmitJob and BatchSubmitJobs: check, complete, hand to the engine, answer
+// once the jobs are durable.
+//
+// Thread-safe. The request and the response live until the call is done.
+#pragma once
+
+#include "server/rpc/ports.h"
+#include "server/rpc/unary_call.h"
+#include "trainyard/v1/job_service.pb.h"
+
+namespace trainyard::rpc {
+
+void SubmitOne(const Ports& ports, const v1::SubmitJobRequest& request,
+               v1::SubmitJobResponse* response, UnaryCall* call);
+
+void SubmitMany(const Ports& ports, const v1::BatchSubmitJobsRequest& request,
+                v1::BatchSubmitJobsResponse* response, UnaryCall* call);
+
+}  // namespace trainyard::rpc

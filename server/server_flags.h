@@ -1,0 +1,34 @@
+// The command line of trainyard-server.
+//
+//   const absl::StatusOr<ServerFlags> flags = ParseFlags(argc, argv);
+//   if (!flags->exit_text.empty()) … print it and exit with 0 …
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace trainyard {
+
+struct ServerFlags {
+  std::string listen = "127.0.0.1:7070";
+  std::string state_dir;  // never empty after ParseFlags
+  std::string metrics_address = "127.0.0.1:9464";
+  std::string log_level = "info";
+  std::string log_format = "text";
+  absl::Duration worker_lease = absl::Seconds(30);
+  uint64_t artifact_limit_bytes = 0;  // 0: as the disk allows
+  bool insecure = false;
+  std::string exit_text;  // of --help and --version
+};
+
+// INVALID_ARGUMENT: how the command line is wrong. FAILED_PRECONDITION: it
+// would open the server to everyone.
+absl::StatusOr<ServerFlags> ParseFlags(int argc, const char* const* argv);
+
+// Whether only programs of this machine reach HOST:PORT.
+bool IsLoopback(const std::string& address);
+
+}  // namespace trainyard

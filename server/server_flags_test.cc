@@ -1,0 +1,77 @@
+#include "server/server_flags.h"
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace trainyard {
+namespace {
+
+using testing::HasSubstr;
+
+absl::StatusOr<ServerFlags> Parse(std::vector<const char*> args) {
+  args.insert(args.begin(), "trainyard-server");
+  return ParseFlags(static_cast<int>(args.size()), args.data());
+}
+
+TEST(ServerFlags, HasDefaultsThatKeepToThisMachine) {
+  setenv("XDG_STATE_HOME", "/var/state", 1);
+  const auto flags = Parse({});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->listen, "127.0.0.1:7070");
+  EXPECT_EQ(flags->metrics_address, "127.0.0.1:9464");
+  EXPECT_EQ(flags->state_dir, "/var/state/trainyard");
+  EXPECT_EQ(flags->worker_lease, absl::Seconds(30));
+}
+
+TEST(ServerFlags, StateGoesBelowHomeWithoutXdg) {
+  unsetenv("XDG_STATE_HOME");
+  setenv("HOME", "/home/ada", 1);
+  EXPECT_EQ(Parse({})->state_dir, "/home/ada/.local/state/trainyard");
+}
+
+TEST(ServerFlags, ReadsDurationsAndSizes) {
+  const auto flags =
+      Parse({"--worker-lease", "1m30s", "--artifact-limit=8GiB"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->worker_lease, absl::Seconds(90));
+  EXPECT_EQ(flags->artifact_limit_bytes, 8ull << 30);
+}
+
+TEST(ServerFlags, NamesWhatIsWrong) {
+  for (const auto& [flag, value] :
+       std::vector<std::pair<const char*, const char*>>{
+           {"--worker-lease", "-5s"},
+           {"--worker-lease", "soon"},
+           {"--artifact-limit", "8 apples"}}) {
+    const auto flags = Parse({flag, value});
+    EXPECT_EQ(flags.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(flags.status().message()), HasSubstr(flag));
+    EXPECT_THAT(std::string(flags.status().message()), HasSubstr(value));
+  }
+  EXPECT_FALSE(Parse({"--lisden", "127.0.0.1:1"}).ok());
+}
+
+TEST(ServerFlags, OpensToTheNetworkOnlyWhenTold) {
+  for (const char* address : {"0.0.0.0:7070", "[::]:7070", "10.0.0.1:7070",
+                              "127.0.0.1.example.com:7070"}) {
+    const auto flags = Parse({"--listen", address});
+    EXPECT_EQ(flags.status().code(), absl::StatusCode::kFailedPrecondition)
+        << address;
+    EXPECT_TRUE(Parse({"--listen", address, "--insecure"}).ok()) << address;
+  }
+  for (const char* address : {"127.0.0.1:0", "localhost:7070", "[::1]:7070"}) {
+    EXPECT_TRUE(Parse({"--listen", address}).ok()) << address;
+  }
+}
+
+TEST(ServerFlags, HelpAndVersionAreTexts) {
+  EXPECT_THAT(Parse({"--version"})->exit_text, HasSubstr("trainyard-server"));
+  EXPECT_THAT(Parse({"--help"})->exit_text, HasSubstr("--state-dir"));
+}
+
+}  // namespace
+}  // namespace trainyard
