@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <torch/cuda.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -75,6 +76,12 @@ void MakeDeterministic(torch::Device device) {
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setBenchmarkCuDNN(false);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+#if TORCH_VERSION_MAJOR > 2 || \
+    (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 2)
+  // Costs a pass over every new tensor, for code that reads what it never
+  // wrote.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+#endif
 }
 
 #ifdef TRAINYARD_TORCH_CUDA

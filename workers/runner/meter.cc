@@ -11,6 +11,10 @@ constexpr double kNewestWeight = 0.3;
 
 }  // namespace
 
+bool HasPassed(absl::Duration period, absl::Time since, absl::Time now) {
+  return now - since >= period || now < since;
+}
+
 Meter::Meter(Clock* clock, const MeterOptions& options)
     : clock_(clock), options_(options), begun_(clock->Now()) {
   StartInterval();
@@ -29,7 +33,7 @@ void Meter::AddStep(uint32_t samples, double waited_seconds) {
 }
 
 bool Meter::Due() const {
-  return clock_->Now() - now_.start >= options_.period;
+  return HasPassed(options_.period, now_.start, clock_->Now());
 }
 
 IntervalFigures Meter::CloseInterval() {
@@ -67,7 +71,7 @@ std::optional<double> Meter::cpu_utilization() const {
 }
 
 double Meter::total_seconds() const {
-  return absl::ToDoubleSeconds(clock_->Now() - begun_);
+  return std::max(0.0, absl::ToDoubleSeconds(clock_->Now() - begun_));
 }
 
 double Meter::CpuShare(double cpu_seconds, double seconds) const {

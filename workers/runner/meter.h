@@ -17,6 +17,10 @@
 
 namespace trainyard::runner {
 
+// Whether `period` has passed; also when the clock was set back, so that
+// nothing waits until it has caught up.
+bool HasPassed(absl::Duration period, absl::Time since, absl::Time now);
+
 struct MeterOptions {
   // How long an interval is before it is due.
   absl::Duration period = absl::Seconds(1);

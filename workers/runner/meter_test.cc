@@ -37,6 +37,18 @@ TEST(Meter, LeavesOutWhatLiesBetweenIntervals) {
   EXPECT_DOUBLE_EQ(meter.total_seconds(), 54);
 }
 
+TEST(Meter, SurvivesAClockThatIsSetBack) {
+  ManualClock clock(absl::FromUnixSeconds(10'000));
+  Meter meter(&clock, {});
+  meter.AddStep(100, 0);
+  clock.Advance(-absl::Hours(1));
+  EXPECT_TRUE(meter.Due());
+  EXPECT_FALSE(meter.CloseInterval().samples_per_second.has_value());
+  EXPECT_EQ(meter.total_seconds(), 0);
+  meter.StartInterval();
+  EXPECT_FALSE(meter.Due());
+}
+
 TEST(Meter, HasNoFiguresOfNothing) {
   ManualClock clock(absl::FromUnixSeconds(1000));
   Meter meter(&clock, {});

@@ -3,6 +3,7 @@
 #include <torch/nn/functional/loss.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -139,9 +140,9 @@ absl::Status TrainLoop::BetweenSteps() {
   const CheckpointOptions& when = job_.spec.training.checkpoint;
   const bool by_steps =
       when.every_steps > 0 && at_.step % when.every_steps == 0;
-  const bool by_time =
-      when.every_seconds > 0 && ports_.clock->Now() - last_checkpoint_ >=
-                                    absl::Seconds(when.every_seconds);
+  const bool by_time = when.every_seconds > 0 &&
+                       HasPassed(absl::Seconds(when.every_seconds),
+                                 last_checkpoint_, ports_.clock->Now());
   const bool asked = ports_.mailbox->TakeCheckpoint();
   return by_steps || by_time || asked ? WriteCheckpoint() : absl::OkStatus();
 }
@@ -155,7 +156,8 @@ absl::StatusOr<bool> TrainLoop::ValidateEpoch() {
   if (!std::isfinite(last_validation_->loss)) {
     return Diverged(job_, "validation", last_validation_->loss, at_.step);
   }
-  validation_seconds_ = absl::ToDoubleSeconds(ports_.clock->Now() - begun);
+  validation_seconds_ =
+      std::max(0.0, absl::ToDoubleSeconds(ports_.clock->Now() - begun));
   point["validation_loss"] = last_validation_->loss;
   point["validation_accuracy"] = last_validation_->accuracy;
   RETURN_IF_ERROR(Emit(point));

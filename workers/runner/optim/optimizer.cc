@@ -4,6 +4,7 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
+#include <sstream>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -29,7 +30,9 @@ typename Map::key_type StateKey(const Map&, const torch::Tensor& parameter) {
   if constexpr (std::is_pointer_v<typename Map::key_type>) {
     return parameter.unsafeGetTensorImpl();
   } else {
-    return c10::guts::to_string(parameter.unsafeGetTensorImpl());
+    std::ostringstream key;
+    key << parameter.unsafeGetTensorImpl();
+    return key.str();
   }
 }
 
