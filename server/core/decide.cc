@@ -70,6 +70,8 @@ Reply On(const Context& context, const SubmitJobs& command) {
     context.draft.Add(result.job,
                       JobSubmitted{request, submission.name, submission.spec,
                                    submission.scheduling, submission.labels});
+    result.revision = context.draft.revision();
+    result.time = context.draft.now();
   }
   return reply;
 }

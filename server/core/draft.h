@@ -26,6 +26,8 @@ class Draft {
   void Add(Change change) { Add(JobId(), std::move(change)); }
 
   absl::Time now() const { return now_; }
+  // Of the newest durable record.
+  Revision revision() const { return revision_; }
   std::vector<Record> Take() { return std::move(records_); }
 
  private:
