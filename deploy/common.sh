@@ -28,6 +28,8 @@ parallel_jobs() {
 configure_release() {
   # ccache counts precompiled headers as misses without this.
   export CCACHE_SLOPPINESS="${CCACHE_SLOPPINESS:-pch_defines,time_macros}"
+  # One clone's results serve the next one, wherever it lies.
+  export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$REPO}" CCACHE_NOHASHDIR=1
   (cd "$REPO" && cmake --preset release "$@")
 }
 
