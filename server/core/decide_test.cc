@@ -46,6 +46,18 @@ TEST(Submit, GivesTheSameJobForTheSameRequestWithinOneBatch) {
   EXPECT_EQ(s.cluster.live_jobs(), 1u);
 }
 
+TEST(Submit, TellsTheRevisionAndTimeOfNewJobsAlone) {
+  Scenario s;
+  Submission a;
+  a.request_id = "r";
+  a.scheduling = OnCpu();
+  s.Submit(OnCpu());
+  const Reply reply = s.Do(SubmitJobs{{a, a}});
+  EXPECT_EQ(reply.submits[0].revision, 2u);
+  EXPECT_EQ(reply.submits[0].time, s.now);
+  EXPECT_EQ(reply.submits[1].revision, 0u);
+}
+
 TEST(Submit, GivesTheEarlierJobThatIsFinal) {
   Scenario s;
   s.history.requests["old"] = JobId(99);
