@@ -232,7 +232,9 @@ absl::Status TrainLoop::WriteCheckpoint() {
 std::optional<double> TrainLoop::EtaSeconds() const {
   const std::optional<double> step_seconds = meter_.recent_step_seconds();
   if (!step_seconds.has_value()) return std::nullopt;
-  const auto steps_left = static_cast<double>(job_.total_steps - at_.step);
+  // A job that was cut shorter may be past its end when it is resumed.
+  const auto steps_left =
+      Done() ? 0.0 : static_cast<double>(job_.total_steps - at_.step);
   const double epochs_left =
       std::ceil(steps_left / static_cast<double>(job_.steps_per_epoch));
   return steps_left * *step_seconds + epochs_left * validation_seconds_;

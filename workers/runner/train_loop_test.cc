@@ -215,6 +215,22 @@ TEST(Train, EndsAtMaxSteps) {
   EXPECT_TRUE(run.Of("metrics").back().contains("validation_accuracy"));
 }
 
+TEST(Train, FinishesAResumedJobThatWasCutShorter) {
+  data::TempFolder folder;
+  WriteQuadrants(folder, 64, 16);
+  const Spec first = QuadrantsSpec(folder, "a", "mlp");
+  const TestRun before = RunSpec(first, /*stop_at=*/6);
+  ASSERT_FALSE(before.Of("checkpoint").empty());
+  Spec second = QuadrantsSpec(folder, "b", "mlp");
+  second.resume = before.Of("checkpoint").back()["path"];
+  second.training.max_steps = 3;
+  const TestRun after = RunSpec(second);
+  ASSERT_TRUE(after.end.ok()) << after.end.status();
+  EXPECT_EQ(*after.end, RunEnd::kFinished);
+  EXPECT_EQ(after.Of("metrics").size(), 1u);
+  EXPECT_EQ(after.Of("metrics")[0]["step"], 6);
+}
+
 TEST(Train, LeavesOutABatchThatIsTooSmall) {
   data::TempFolder folder;
   WriteQuadrants(folder, 33, 16);
