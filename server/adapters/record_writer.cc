@@ -67,7 +67,50 @@ void BindChanging(Statement* statement, const Patch& patch,
 
 }  // namespace
 
+RecordWriter::RecordWriter(Database* db)
+    : db_(db),
+      insert_attempt_(
+          "INSERT INTO attempts(job,number,worker,instance,devices,place_time) "
+          "VALUES(?1,?2,?3,?4,?5,?6)"),
+      start_attempt_(
+          "UPDATE attempts SET start_time=?3 WHERE job=?1 AND number=?2"),
+      end_attempt_(
+          "UPDATE attempts SET outcome=?3,end_time=?4,failure=?5 "
+          "WHERE job=?1 AND number=?2"),
+      set_drain_(
+          "INSERT OR REPLACE INTO drains(worker,revision,draining) "
+          "VALUES(?1,?2,?3)"),
+      insert_job_(
+          "INSERT INTO jobs(id,revision,state,start_time,end_time,not_before,"
+          "failures,attempts,cancel_requested,reason,checkpoint,outputs,"
+          "submit_time,name,scheduling,labels) VALUES(?1,?2,?3,?4,?5,?6,"
+          "COALESCE(?7,0),COALESCE(?8,0),COALESCE(?9,0),?10,?11,?12,?13,?14,"
+          "?15,?16)"),
+      insert_plain_job_(
+          "INSERT INTO jobs(id,revision,state,submit_time,name,scheduling,"
+          "labels) VALUES(?1,?2,?3,?4,?5,?6,?7)"),
+      insert_spec_("INSERT INTO specs(job,spec) VALUES(?1,?2)"),
+      insert_request_("INSERT INTO requests(job,request_id) VALUES(?1,?2)"),
+      insert_label_("INSERT INTO job_labels(key,value,job) VALUES(?1,?2,?3)"),
+      update_job_(
+          "UPDATE jobs SET revision=?2,state=COALESCE(?3,state),"
+          "start_time=COALESCE(?4,start_time),end_time=COALESCE(?5,end_time),"
+          "not_before=COALESCE(?6,not_before),failures=COALESCE(?7,failures),"
+          "attempts=COALESCE(?8,attempts),"
+          "cancel_requested=COALESCE(?9,cancel_requested),"
+          "reason=COALESCE(?10,reason),checkpoint=COALESCE(?11,checkpoint),"
+          "outputs=COALESCE(?12,outputs) WHERE id=?1") {}
+
+absl::StatusOr<Statement*> RecordWriter::Lazy::Get(Database* db) {
+  if (statement_ == nullptr) {
+    ASSIGN_OR_RETURN(statement_, db->Prepare(sql_));
+  }
+  return statement_;
+}
+
 absl::Status RecordWriter::Write(absl::Span<const core::Record> records) {
+  patches_.clear();
+  by_job_.clear();
   for (const core::Record& record : records) {
     RETURN_IF_ERROR(std::visit(
         [&](const auto& change) { return On(record, change); }, record.change));
@@ -102,10 +145,7 @@ absl::Status RecordWriter::On(const core::Record& record,
   patch.start_time = record.time;
   patch.attempts = change.attempt;
   patch.reason = NoReason();
-  ASSIGN_OR_RETURN(
-      Statement * insert,
-      db_->Prepare("INSERT INTO attempts(job,number,worker,instance,devices,"
-                   "place_time) VALUES(?1,?2,?3,?4,?5,?6)"));
+  ASSIGN_OR_RETURN(Statement * insert, insert_attempt_.Get(db_));
   const std::string devices = EncodeStrings(change.devices);
   insert->BindInt(1, static_cast<int64_t>(record.job.value()));
   insert->BindInt(2, change.attempt);
@@ -119,10 +159,7 @@ absl::Status RecordWriter::On(const core::Record& record,
 absl::Status RecordWriter::On(const core::Record& record,
                               const core::AttemptStarted& change) {
   Patch(record).state = core::JobState::kRunning;
-  ASSIGN_OR_RETURN(
-      Statement * update,
-      db_->Prepare(
-          "UPDATE attempts SET start_time=?3 WHERE job=?1 AND number=?2"));
+  ASSIGN_OR_RETURN(Statement * update, start_attempt_.Get(db_));
   update->BindInt(1, static_cast<int64_t>(record.job.value()));
   update->BindInt(2, change.attempt);
   update->BindTime(3, record.time);
@@ -138,10 +175,7 @@ absl::Status RecordWriter::On(const core::Record& record,
 absl::Status RecordWriter::On(const core::Record& record,
                               const core::AttemptEnded& change) {
   Patch(record);
-  ASSIGN_OR_RETURN(
-      Statement * update,
-      db_->Prepare("UPDATE attempts SET outcome=?3,end_time=?4,failure=?5 "
-                   "WHERE job=?1 AND number=?2"));
+  ASSIGN_OR_RETURN(Statement * update, end_attempt_.Get(db_));
   std::string failure;
   update->BindInt(1, static_cast<int64_t>(record.job.value()));
   update->BindInt(2, change.attempt);
@@ -186,53 +220,60 @@ absl::Status RecordWriter::On(const core::Record& record,
 
 absl::Status RecordWriter::On(const core::Record& record,
                               const core::WorkerDrainSet& change) {
-  ASSIGN_OR_RETURN(
-      Statement * replace,
-      db_->Prepare("INSERT OR REPLACE INTO drains(worker,revision,draining) "
-                   "VALUES(?1,?2,?3)"));
+  ASSIGN_OR_RETURN(Statement * replace, set_drain_.Get(db_));
   replace->BindText(1, change.worker.value());
   replace->BindInt(2, static_cast<int64_t>(record.revision));
   replace->BindInt(3, change.draining ? 1 : 0);
   return replace->Run();
 }
 
-absl::Status RecordWriter::Insert(const JobPatch& patch) {
+bool RecordWriter::IsPlain(const JobPatch& patch) {
+  return !patch.start_time.has_value() && !patch.end_time.has_value() &&
+         !patch.not_before.has_value() && !patch.failures.has_value() &&
+         !patch.attempts.has_value() && !patch.cancel_requested &&
+         patch.reason == nullptr && patch.checkpoint == nullptr &&
+         patch.outputs == nullptr;
+}
+
+// Most new jobs are still in the queue when their commit ends.
+absl::Status RecordWriter::InsertJob(const JobPatch& patch) {
   const core::JobSubmitted& submitted = *patch.submitted;
-  ASSIGN_OR_RETURN(
-      Statement * insert,
-      db_->Prepare(
-          "INSERT INTO "
-          "jobs(id,revision,state,start_time,end_time,not_before,failures,"
-          "attempts,cancel_requested,reason,checkpoint,outputs,submit_time,"
-          "name,"
-          "scheduling,labels) "
-          "VALUES(?1,?2,?3,?4,?5,?6,COALESCE(?7,0),COALESCE(?8,0),"
-          "COALESCE(?9,0),?10,?11,?12,?13,?14,?15,?16)"));
+  const bool plain = IsPlain(patch);
+  ASSIGN_OR_RETURN(Statement * insert,
+                   (plain ? insert_plain_job_ : insert_job_).Get(db_));
   std::string blobs[2];
-  BindChanging(insert, patch, blobs);
+  if (plain) {
+    insert->BindInt(1, static_cast<int64_t>(patch.id.value()));
+    insert->BindInt(2, static_cast<int64_t>(patch.revision));
+    BindOptional(insert, 3, patch.state);
+  } else {
+    BindChanging(insert, patch, blobs);
+  }
+  const int next = plain ? 4 : 13;
   const std::string scheduling = EncodeScheduling(submitted.scheduling);
   std::string labels;
-  insert->BindTime(13, patch.submit_time);
-  insert->BindText(14, submitted.name);
-  insert->BindBlob(15, scheduling);
+  insert->BindTime(next, patch.submit_time);
+  insert->BindText(next + 1, submitted.name);
+  insert->BindBlob(next + 2, scheduling);
   if (submitted.labels.empty()) {
-    insert->BindNull(16);
+    insert->BindNull(next + 3);
   } else {
     labels = EncodeLabels(submitted.labels);
-    insert->BindBlob(16, labels);
+    insert->BindBlob(next + 3, labels);
   }
-  RETURN_IF_ERROR(insert->Run());
+  return insert->Run();
+}
 
-  ASSIGN_OR_RETURN(Statement * spec,
-                   db_->Prepare("INSERT INTO specs(job,spec) VALUES(?1,?2)"));
+absl::Status RecordWriter::Insert(const JobPatch& patch) {
+  const core::JobSubmitted& submitted = *patch.submitted;
+  RETURN_IF_ERROR(InsertJob(patch));
+  ASSIGN_OR_RETURN(Statement * spec, insert_spec_.Get(db_));
   spec->BindInt(1, static_cast<int64_t>(patch.id.value()));
   spec->BindBlob(2, submitted.spec);
   RETURN_IF_ERROR(spec->Run());
 
   if (!submitted.request_id.empty()) {
-    ASSIGN_OR_RETURN(
-        Statement * request,
-        db_->Prepare("INSERT INTO requests(job,request_id) VALUES(?1,?2)"));
+    ASSIGN_OR_RETURN(Statement * request, insert_request_.Get(db_));
     request->BindInt(1, static_cast<int64_t>(patch.id.value()));
     request->BindText(2, submitted.request_id);
     RETURN_IF_ERROR(request->Run());
@@ -242,9 +283,7 @@ absl::Status RecordWriter::Insert(const JobPatch& patch) {
 
 absl::Status RecordWriter::InsertLabels(const JobPatch& patch) {
   for (const auto& [key, value] : patch.submitted->labels) {
-    ASSIGN_OR_RETURN(
-        Statement * insert,
-        db_->Prepare("INSERT INTO job_labels(key,value,job) VALUES(?1,?2,?3)"));
+    ASSIGN_OR_RETURN(Statement * insert, insert_label_.Get(db_));
     insert->BindText(1, key);
     insert->BindText(2, value);
     insert->BindInt(3, static_cast<int64_t>(patch.id.value()));
@@ -254,17 +293,7 @@ absl::Status RecordWriter::InsertLabels(const JobPatch& patch) {
 }
 
 absl::Status RecordWriter::Update(const JobPatch& patch) {
-  ASSIGN_OR_RETURN(
-      Statement * update,
-      db_->Prepare(
-          "UPDATE jobs SET revision=?2,state=COALESCE(?3,state),"
-          "start_time=COALESCE(?4,start_time),end_time=COALESCE(?5,end_time),"
-          "not_before=COALESCE(?6,not_before),failures=COALESCE(?7,failures),"
-          "attempts=COALESCE(?8,attempts),"
-          "cancel_requested=COALESCE(?9,cancel_requested),reason=COALESCE(?10,"
-          "reason),"
-          "checkpoint=COALESCE(?11,checkpoint),outputs=COALESCE(?12,outputs) "
-          "WHERE id=?1"));
+  ASSIGN_OR_RETURN(Statement * update, update_job_.Get(db_));
   std::string blobs[2];
   BindChanging(update, patch, blobs);
   RETURN_IF_ERROR(update->Run());

@@ -1,8 +1,9 @@
 // Writes records as rows: changes of one job within a commit become one row
 // write.
 //
+//   RecordWriter writer(db);
 //   Transaction transaction(db);
-//   RETURN_IF_ERROR(RecordWriter(db).Write(records));
+//   RETURN_IF_ERROR(writer.Write(records));
 //   RETURN_IF_ERROR(transaction.Commit());
 //
 // Not thread-safe.
@@ -20,15 +21,26 @@
 
 namespace trainyard::adapters {
 
-// Within the caller's transaction. Records must outlive the writer.
+// Keeps its statements and its memory from one commit to the next.
 class RecordWriter {
  public:
-  explicit RecordWriter(Database* db) : db_(db) {}
+  explicit RecordWriter(Database* db);
 
-  // Records that are not durable are skipped.
+  // Within the caller's transaction. Records that are not durable are skipped.
   absl::Status Write(absl::Span<const core::Record> records);
 
  private:
+  // A statement that is prepared at its first use.
+  class Lazy {
+   public:
+    explicit Lazy(const char* sql) : sql_(sql) {}
+    absl::StatusOr<Statement*> Get(Database* db);
+
+   private:
+    const char* const sql_;
+    Statement* statement_ = nullptr;
+  };
+
   // What one commit changes of a job. Unset: stays.
   struct JobPatch {
     core::JobId id;
@@ -47,6 +59,8 @@ class RecordWriter {
     const std::vector<core::Output>* outputs = nullptr;
   };
 
+  // Whether it is a job in the queue and nothing else.
+  static bool IsPlain(const JobPatch& patch);
   JobPatch& Patch(const core::Record& record);
 
   absl::Status On(const core::Record& record, const core::JobSubmitted& change);
@@ -69,10 +83,22 @@ class RecordWriter {
   }
 
   absl::Status Insert(const JobPatch& patch);
+  absl::Status InsertJob(const JobPatch& patch);
   absl::Status InsertLabels(const JobPatch& patch);
   absl::Status Update(const JobPatch& patch);
 
   Database* const db_;
+  Lazy insert_attempt_;
+  Lazy start_attempt_;
+  Lazy end_attempt_;
+  Lazy set_drain_;
+  Lazy insert_job_;
+  Lazy insert_plain_job_;
+  Lazy insert_spec_;
+  Lazy insert_request_;
+  Lazy insert_label_;
+  Lazy update_job_;
+  // Of the commit under way.
   std::vector<JobPatch> patches_;
   absl::flat_hash_map<core::JobId, size_t> by_job_;
 };

@@ -9,7 +9,6 @@
 #include "base/status_macros.h"
 #include "server/adapters/job_rows.h"
 #include "server/adapters/job_schema.h"
-#include "server/adapters/record_writer.h"
 
 namespace trainyard::adapters {
 namespace {
@@ -114,7 +113,7 @@ absl::Status SqliteStore::Commit(absl::Span<const core::Record> records) {
     return absl::OkStatus();
   Transaction transaction(writer_.get());
   RETURN_IF_ERROR(transaction.status());
-  RETURN_IF_ERROR(RecordWriter(writer_.get()).Write(records));
+  RETURN_IF_ERROR(record_writer_.Write(records));
   RETURN_IF_ERROR(transaction.Commit());
   for (const core::Record& record : records) {
     const auto* submitted = std::get_if<core::JobSubmitted>(&record.change);

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "server/adapters/reader_pool.h"
+#include "server/adapters/record_writer.h"
 #include "server/adapters/sqlite.h"
 #include "server/engine/store.h"
 
@@ -54,7 +55,7 @@ class SqliteStore : public engine::Store, public engine::JobReader {
 
  private:
   explicit SqliteStore(std::unique_ptr<Database> writer)
-      : writer_(std::move(writer)) {}
+      : writer_(std::move(writer)), record_writer_(writer_.get()) {}
 
   absl::Status LoadRequests();
   void RememberRequest(const std::string& request_id, core::JobId job);
@@ -64,6 +65,7 @@ class SqliteStore : public engine::Store, public engine::JobReader {
 
   // The writing thread's.
   const std::unique_ptr<Database> writer_;
+  RecordWriter record_writer_;
   // Hash of request_id → job. Where two ids share a hash, the later ones are in
   // collisions_.
   absl::flat_hash_map<uint64_t, core::JobId> requests_;

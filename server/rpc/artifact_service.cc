@@ -179,10 +179,11 @@ ArtifactService::ArtifactService(const Ports& ports,
 }
 
 grpc::ServerUnaryReactor* ArtifactService::StatArtifact(
-    grpc::CallbackServerContext*, const v1::StatArtifactRequest* request,
+    grpc::CallbackServerContext* context,
+    const v1::StatArtifactRequest* request,
     v1::StatArtifactResponse* response) {
-  auto* call = new UnaryCall(ports_, "ArtifactService/StatArtifact");
-  call->RunBlocking([this, request, response]() -> absl::Status {
+  const UnaryCall call(ports_, context, "ArtifactService/StatArtifact");
+  call.RunBlocking([this, request, response]() -> absl::Status {
     RETURN_IF_ERROR(CheckName(request->name()));
     ASSIGN_OR_RETURN(const engine::BlobStat stat,
                      ports_.blobs->Stat(request->name()));
@@ -190,7 +191,7 @@ grpc::ServerUnaryReactor* ArtifactService::StatArtifact(
     response->set_received_bytes(stat.received_bytes);
     return absl::OkStatus();
   });
-  return call;
+  return call.reactor();
 }
 
 grpc::ServerReadReactor<v1::UploadArtifactRequest>*
@@ -212,10 +213,11 @@ ArtifactService::DownloadArtifact(grpc::CallbackServerContext* context,
 }
 
 grpc::ServerUnaryReactor* ArtifactService::ListArtifacts(
-    grpc::CallbackServerContext*, const v1::ListArtifactsRequest* request,
+    grpc::CallbackServerContext* context,
+    const v1::ListArtifactsRequest* request,
     v1::ListArtifactsResponse* response) {
-  auto* call = new UnaryCall(ports_, "ArtifactService/ListArtifacts");
-  call->RunBlocking([this, request, response]() -> absl::Status {
+  const UnaryCall call(ports_, context, "ArtifactService/ListArtifacts");
+  call.RunBlocking([this, request, response]() -> absl::Status {
     ASSIGN_OR_RETURN(const size_t size,
                      PageSize(request->page_size(), kPageSize));
     ASSIGN_OR_RETURN(engine::BlobStore::Page page,
@@ -226,7 +228,7 @@ grpc::ServerUnaryReactor* ArtifactService::ListArtifacts(
     response->set_next_page_token(std::move(page.next_page_token));
     return absl::OkStatus();
   });
-  return call;
+  return call.reactor();
 }
 
 }  // namespace trainyard::rpc

@@ -20,20 +20,24 @@ constexpr size_t kPageSize = 100;
 // drops what waits.
 class Pending {
  public:
-  explicit Pending(UnaryCall* call) : call_(call) {}
+  explicit Pending(const UnaryCall& call) : call_(call) {}
   ~Pending() {
-    if (call_ != nullptr) call_->Done(StoppingError());
+    if (!done_) call_.Done(StoppingError());
   }
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
   void Done(const absl::Status& status) {
-    std::exchange(call_, nullptr)->Done(status);
+    done_ = true;
+    call_.Done(status);
   }
 
  private:
-  UnaryCall* call_;
+  const UnaryCall call_;
+  bool done_ = false;
 };
 
 // Ends the call with what `read` makes of the cluster.
-void AskEngine(const Ports& ports, UnaryCall* call,
+void AskEngine(const Ports& ports, const UnaryCall& call,
                absl::AnyInvocable<absl::Status(const core::Cluster&)> read) {
   auto pending = std::make_unique<Pending>(call);
   // Not taken: destroying the callback ends the call.
@@ -69,14 +73,14 @@ void FillPage(const core::Cluster& cluster, const core::WorkerName& after,
 }  // namespace
 
 grpc::ServerUnaryReactor* FleetService::ListWorkers(
-    grpc::CallbackServerContext*, const v1::ListWorkersRequest* request,
+    grpc::CallbackServerContext* context, const v1::ListWorkersRequest* request,
     v1::ListWorkersResponse* response) {
-  auto* call = new UnaryCall(ports_, "FleetService/ListWorkers");
+  const UnaryCall call(ports_, context, "FleetService/ListWorkers");
   const auto size = PageSize(request->page_size(), kPageSize);
   const auto after = ParseWorkerPageToken(request->page_token());
   if (!size.ok() || !after.ok()) {
-    call->Done(size.ok() ? after.status() : size.status());
-    return call;
+    call.Done(size.ok() ? after.status() : size.status());
+    return call.reactor();
   }
   AskEngine(
       ports_, call,
@@ -84,53 +88,53 @@ grpc::ServerUnaryReactor* FleetService::ListWorkers(
         FillPage(cluster, after, size, response);
         return absl::OkStatus();
       });
-  return call;
+  return call.reactor();
 }
 
 grpc::ServerUnaryReactor* FleetService::GetWorker(
-    grpc::CallbackServerContext*, const v1::GetWorkerRequest* request,
+    grpc::CallbackServerContext* context, const v1::GetWorkerRequest* request,
     v1::GetWorkerResponse* response) {
-  auto* call = new UnaryCall(ports_, "FleetService/GetWorker");
+  const UnaryCall call(ports_, context, "FleetService/GetWorker");
   const auto name = ParseWorkerResourceName("name", request->name());
   if (!name.ok()) {
-    call->Done(name.status());
-    return call;
+    call.Done(name.status());
+    return call.reactor();
   }
   AskEngine(ports_, call,
             [name = *name, response](const core::Cluster& cluster) {
               return Fill(cluster, name, response->mutable_worker());
             });
-  return call;
+  return call.reactor();
 }
 
 grpc::ServerUnaryReactor* FleetService::DrainWorker(
-    grpc::CallbackServerContext*, const v1::DrainWorkerRequest* request,
+    grpc::CallbackServerContext* context, const v1::DrainWorkerRequest* request,
     v1::DrainWorkerResponse* response) {
-  auto* call = new UnaryCall(ports_, "FleetService/DrainWorker");
+  const UnaryCall call(ports_, context, "FleetService/DrainWorker");
   const auto name = ParseWorkerResourceName("name", request->name());
   if (!name.ok()) {
-    call->Done(name.status());
-    return call;
+    call.Done(name.status());
+    return call.reactor();
   }
   ports_.engine->Post(
       core::DrainWorker{*name, !request->undo()},
       [this, call, response, name = *name](const core::Reply& reply) {
-        if (!reply.status.ok()) return call->Done(reply.status);
+        if (!reply.status.ok()) return call.Done(reply.status);
         AskEngine(ports_, call, [name, response](const core::Cluster& cluster) {
           return Fill(cluster, name, response->mutable_worker());
         });
       });
-  return call;
+  return call.reactor();
 }
 
 grpc::ServerUnaryReactor* FleetService::GetServer(
-    grpc::CallbackServerContext*, const v1::GetServerRequest*,
+    grpc::CallbackServerContext* context, const v1::GetServerRequest*,
     v1::GetServerResponse* response) {
-  auto* call = new UnaryCall(ports_, "FleetService/GetServer");
+  const UnaryCall call(ports_, context, "FleetService/GetServer");
   response->set_version(ports_.options.version);
   *response->mutable_time() = ToProto(ports_.clock->Now());
-  call->Done(absl::OkStatus());
-  return call;
+  call.Done(absl::OkStatus());
+  return call.reactor();
 }
 
 }  // namespace trainyard::rpc

@@ -53,58 +53,59 @@ absl::Status List(const Ports& ports, const v1::ListJobsRequest& request,
 }  // namespace
 
 grpc::ServerUnaryReactor* JobService::SubmitJob(
-    grpc::CallbackServerContext*, const v1::SubmitJobRequest* request,
+    grpc::CallbackServerContext* context, const v1::SubmitJobRequest* request,
     v1::SubmitJobResponse* response) {
-  auto* call = new UnaryCall(ports_, "JobService/SubmitJob");
+  const UnaryCall call(ports_, context, "JobService/SubmitJob");
   SubmitOne(ports_, *request, response, call);
-  return call;
+  return call.reactor();
 }
 
 grpc::ServerUnaryReactor* JobService::BatchSubmitJobs(
-    grpc::CallbackServerContext*, const v1::BatchSubmitJobsRequest* request,
+    grpc::CallbackServerContext* context,
+    const v1::BatchSubmitJobsRequest* request,
     v1::BatchSubmitJobsResponse* response) {
-  auto* call = new UnaryCall(ports_, "JobService/BatchSubmitJobs");
+  const UnaryCall call(ports_, context, "JobService/BatchSubmitJobs");
   SubmitMany(ports_, *request, response, call);
-  return call;
+  return call.reactor();
 }
 
-grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext*,
-                                             const v1::GetJobRequest* request,
-                                             v1::GetJobResponse* response) {
-  auto* call = new UnaryCall(ports_, "JobService/GetJob");
-  call->RunBlocking(
+grpc::ServerUnaryReactor* JobService::GetJob(
+    grpc::CallbackServerContext* context, const v1::GetJobRequest* request,
+    v1::GetJobResponse* response) {
+  const UnaryCall call(ports_, context, "JobService/GetJob");
+  call.RunBlocking(
       [this, request, response] { return Get(ports_, *request, response); });
-  return call;
+  return call.reactor();
 }
 
 grpc::ServerUnaryReactor* JobService::ListJobs(
-    grpc::CallbackServerContext*, const v1::ListJobsRequest* request,
+    grpc::CallbackServerContext* context, const v1::ListJobsRequest* request,
     v1::ListJobsResponse* response) {
-  auto* call = new UnaryCall(ports_, "JobService/ListJobs");
-  call->RunBlocking(
+  const UnaryCall call(ports_, context, "JobService/ListJobs");
+  call.RunBlocking(
       [this, request, response] { return List(ports_, *request, response); });
-  return call;
+  return call.reactor();
 }
 
 grpc::ServerUnaryReactor* JobService::CancelJob(
-    grpc::CallbackServerContext*, const v1::CancelJobRequest* request,
+    grpc::CallbackServerContext* context, const v1::CancelJobRequest* request,
     v1::CancelJobResponse* response) {
-  auto* call = new UnaryCall(ports_, "JobService/CancelJob");
+  const UnaryCall call(ports_, context, "JobService/CancelJob");
   const auto id = ParseJobName("name", request->name());
   absl::Status status = id.ok() ? ValidateCancel(*request) : id.status();
   if (!status.ok()) {
-    call->Done(status);
-    return call;
+    call.Done(status);
+    return call.reactor();
   }
   ports_.engine->Post(
       core::CancelJob{*id, request->reason()},
       [this, call, response, id = *id](const core::Reply& reply) {
-        if (!reply.status.ok()) return call->Done(reply.status);
-        call->RunBlocking([this, response, id] {
+        if (!reply.status.ok()) return call.Done(reply.status);
+        call.RunBlocking([this, response, id] {
           return FillJob(ports_, id, response->mutable_job());
         });
       });
-  return call;
+  return call.reactor();
 }
 
 grpc::ServerWriteReactor<v1::WatchJobsResponse>* JobService::WatchJobs(

@@ -11,9 +11,9 @@
 namespace trainyard::rpc {
 
 void SubmitOne(const Ports& ports, const v1::SubmitJobRequest& request,
-               v1::SubmitJobResponse* response, UnaryCall* call);
+               v1::SubmitJobResponse* response, const UnaryCall& call);
 
 void SubmitMany(const Ports& ports, const v1::BatchSubmitJobsRequest& request,
-                v1::BatchSubmitJobsResponse* response, UnaryCall* call);
+                v1::BatchSubmitJobsResponse* response, const UnaryCall& call);
 
 }  // namespace trainyard::rpc

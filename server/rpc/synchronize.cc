@@ -116,6 +116,11 @@ class Synchronize final : public Reactor,
   }
 
   void Subscribe() {
+    {
+      // A stream that was replaced must not take the newer one's subscription.
+      absl::MutexLock lock(&mutex_);
+      if (done_) return;
+    }
     const std::weak_ptr<Synchronize> weak = weak_from_this();
     const uint64_t subscription = ports_.engine->SubscribeWorker(
         worker_, [weak](const core::Desired& desired) {
@@ -135,6 +140,8 @@ class Synchronize final : public Reactor,
 
   // On the engine's thread.
   void OnDesired(const core::Desired& desired) {
+    // Meant for another process of the same name: it would start its attempts.
+    if (desired.instance != instance_) return;
     {
       absl::MutexLock lock(&mutex_);
       desired_ = desired;

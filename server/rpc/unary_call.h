@@ -1,13 +1,16 @@
-// A unary call under way: finishes exactly once, is measured, frees itself.
+// A unary call under way: ends exactly once and is measured. A handle, to be
+// copied into callbacks.
 //
-//   auto* call = new UnaryCall(ports_, "JobService/GetJob");
-//   call->RunBlocking([=] { return Fill(request, response); });
-//   return call;
+//   const UnaryCall call(ports_, context, "JobService/GetJob");
+//   call.RunBlocking([=] { return Fill(request, response); });
+//   return call.reactor();
 //
-// Finish may be called on any thread; the request and the response live until
-// then.
+// Done may be called on any thread; the request and the response live until
+// then. gRPC's own reactor is used since it is freed without a switch to
+// another thread.
 #pragma once
 
+#include <cstdint>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -15,30 +18,40 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/rpc/grpc_status.h"
 #include "server/rpc/ports.h"
 
 namespace trainyard::rpc {
 
-class UnaryCall : public grpc::ServerUnaryReactor {
+class UnaryCall {
  public:
   // `method` is a literal.
-  UnaryCall(const Ports& ports, absl::string_view method)
-      : ports_(ports), method_(method), begin_(absl::GetCurrentTimeNanos()) {}
+  UnaryCall(const Ports& ports, grpc::CallbackServerContext* context,
+            absl::string_view method)
+      : ports_(&ports),
+        reactor_(context->DefaultReactor()),
+        method_(method),
+        begin_nanos_(absl::GetCurrentTimeNanos()) {}
 
-  void Done(const absl::Status& status) {
+  grpc::ServerUnaryReactor* reactor() const { return reactor_; }
+
+  // Once, on one of the copies.
+  void Done(const absl::Status& status) const {
     const absl::Duration took =
-        absl::Nanoseconds(absl::GetCurrentTimeNanos() - begin_);
-    ports_.metrics->OnCall(method_, CodeName(status.code()), took);
-    Finish(ToGrpcStatus(status));
+        absl::Nanoseconds(absl::GetCurrentTimeNanos() - begin_nanos_);
+    ports_->metrics->OnCall(method_, CodeName(status.code()), took);
+    reactor_->Finish(ToGrpcStatus(status));
   }
 
   // Runs `work`, which may wait for the disk, elsewhere and ends with what it
   // returns.
-  void RunBlocking(absl::AnyInvocable<absl::Status()> work) {
-    const bool taken = ports_.executor->Post(
-        [this, work = std::move(work)]() mutable { Done(work()); });
+  void RunBlocking(absl::AnyInvocable<absl::Status()> work) const {
+    const bool taken = ports_->executor->Post(
+        [call = *this, work = std::move(work)]() mutable {
+          call.Done(work());
+        });
     if (!taken) Done(BusyError());
   }
 
@@ -48,11 +61,10 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   }
 
  private:
-  void OnDone() override { delete this; }
-
-  const Ports& ports_;
-  const absl::string_view method_;
-  const int64_t begin_;
+  const Ports* ports_;
+  grpc::ServerUnaryReactor* reactor_;
+  absl::string_view method_;
+  int64_t begin_nanos_;
 };
 
 }  // namespace trainyard::rpc
