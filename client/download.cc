@@ -73,6 +73,7 @@ absl::StatusOr<FileHash> DownloadPart(Client& client,
   const auto present = HashFile(part_path);
   if (present.ok() && present->name == artifact) return present;
   uint64_t moved = 0;
+  absl::Status damage;  // of the first try
   for (const bool last_try : {false, true}) {
     absl::Status status =
         RetryTransfer(client, cancel, moved, [&]() -> absl::Status {
@@ -94,7 +95,11 @@ absl::StatusOr<FileHash> DownloadPart(Client& client,
     if (stale || fs::file_size(part_path, ignored) == 0) {
       fs::remove(part_path, ignored);
     }
+    // A server puts a damaged blob aside; then it is "not found", but why is
+    // what the caller wants to know.
+    if (last_try && absl::IsNotFound(status) && !damage.ok()) return damage;
     if (last_try || !stale) return status;
+    damage = status;
   }
   return absl::InternalError("not reached");
 }
