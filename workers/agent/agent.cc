@@ -2,7 +2,10 @@
 
 #include <sys/utsname.h>
 
+#include <memory>
+#include <optional>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -79,14 +82,16 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
   callbacks.on_desired = [this](DesiredReceived event) {
     inbox_.Post(std::move(event));
   };
-  const auto warned = std::make_shared<bool>(false);  // the session's thread
+  // Warned of once, not at each try. The session's threads take turns.
+  const auto warned = std::make_shared<std::optional<grpc::StatusCode>>();
   callbacks.on_connected = [this, warned] {
-    *warned = false;
+    warned->reset();
     if (options_.on_connected) options_.on_connected();
   };
   callbacks.on_disconnected = [warned](const grpc::Status& status) {
-    spdlog::log(std::exchange(*warned, true) ? spdlog::level::debug
-                                             : spdlog::level::warn,
+    const bool known = *warned == status.error_code();
+    *warned = status.error_code();
+    spdlog::log(known ? spdlog::level::debug : spdlog::level::warn,
                 "no connection to the server: {}",
                 status.ok() ? "it ended the stream" : status.error_message());
   };
@@ -105,11 +110,11 @@ void Agent::Run() {
   while (!core_.done()) {
     Event event = Tick{};
     inbox_.Next(core_.NextDeadline(), event);
+    if (const auto* released = std::get_if<Released>(&event)) {
+      attempts_.erase(released->key);  // first: it may start anew at once
+    }
     for (const Effect& effect : core_.Handle(clock_->Now(), event)) {
       Perform(effect);
-    }
-    if (const auto* released = std::get_if<Released>(&event)) {
-      attempts_.erase(released->key);
     }
     Snapshot snapshot = core_.snapshot();
     if (snapshot == published_) continue;

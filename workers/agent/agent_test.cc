@@ -3,6 +3,8 @@
 
 #include <sys/file.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>

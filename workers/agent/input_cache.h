@@ -76,6 +76,8 @@ class InputCache {
  private:
   // "blobs/HEX" or "folders/HEX".
   using EntryName = std::string;
+  // What a file costs beside its bytes; keeps a million empty files bounded.
+  static constexpr uint64_t kEntryBytes = 512;
   struct Entry {
     uint64_t bytes = 0;
     absl::Time last_used;

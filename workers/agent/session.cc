@@ -28,10 +28,9 @@ std::shared_ptr<grpc::Channel> MakeWorkerChannel(const std::string& server) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // gRPC's own backoff must not be slower than ours.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
+  // gRPC pauses between its own tries too: ours are to be the longer ones.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   // Several specs of up to 1 MiB each may come in one message.
   arguments.SetMaxReceiveMessageSize(256 * 1024 * 1024);
   return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
@@ -108,16 +107,9 @@ bool Session::Converse(uint64_t stream_number, grpc::Status& status) {
     broken_ = true;
   });
   Write(*stream, stream_number);
-  bool stopping;
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping = stopping_ && !broken_;
-  }
-  if (stopping) {
-    stream->WritesDone();  // Stop cancels if the server does not end it
-  } else {
-    context.TryCancel();
-  }
+  // The reader ends by itself when the call is over; when we are the one who
+  // ends it, the server does, and Stop cancels if that takes too long.
+  if (stopping()) stream->WritesDone();
   reader.join();
   {
     absl::MutexLock lock(&mutex_);

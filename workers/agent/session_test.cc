@@ -1,6 +1,8 @@
 #include "workers/agent/session.h"
 
 #include <atomic>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>

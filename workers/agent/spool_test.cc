@@ -1,6 +1,8 @@
 #include "workers/agent/spool.h"
 
+#include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 

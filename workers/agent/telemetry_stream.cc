@@ -93,8 +93,7 @@ bool TelemetryStream::Converse() {
     }
     if (request.records_size() > 0 && !stream->Write(request)) break;
   }
-  context.TryCancel();
-  reader.join();
+  reader.join();  // the call is over, or Stop has cancelled it
   {
     absl::MutexLock lock(&mutex_);
     context_ = nullptr;

@@ -4,7 +4,6 @@
 //   Devices devices;  devices.push_back(MakeCpuDevice());
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -14,14 +13,5 @@ namespace trainyard::agent {
 
 // `root` is where /proc and /sys are looked for; tests give their own.
 std::unique_ptr<Device> MakeCpuDevice(const std::string& root = "");
-
-// Limits that control groups set on this process; 0: none.
-struct CgroupLimits {
-  double cores = 0;
-  uint64_t memory_bytes = 0;
-  uint64_t memory_used_bytes = 0;  // of memory_bytes, caches not counted
-};
-// Reads version 2, and version 1 where 2 is not mounted.
-CgroupLimits ReadCgroupLimits(const std::string& root);
 
 }  // namespace trainyard::agent

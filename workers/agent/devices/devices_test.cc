@@ -8,6 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "workers/agent/devices/cgroup.h"
 #include "workers/agent/devices/cpu.h"
 #include "workers/agent/devices/cuda.h"
 #include "workers/agent/devices/find.h"

@@ -1,0 +1,23 @@
+// What control groups let this process use.
+//
+//   CgroupLimits limits = ReadCgroupLimits("");
+//
+// Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace trainyard::agent {
+
+// 0: no limit.
+struct CgroupLimits {
+  double cores = 0;
+  uint64_t memory_bytes = 0;
+  uint64_t memory_used_bytes = 0;  // of memory_bytes, caches not counted
+};
+// Reads version 2, and version 1 where 2 is not mounted. `root` is where /proc
+// and /sys are looked for; tests give their own.
+CgroupLimits ReadCgroupLimits(const std::string& root);
+
+}  // namespace trainyard::agent
