@@ -21,12 +21,12 @@ APT_BUILD="g++ cmake ninja-build pkg-config ca-certificates
 APT_SPEED="ccache mold"
 # What tests add.
 APT_TEST="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf python3-numpy
-  python3-torch python3-torchvision nodejs npm curl jq"
+  python3-torch python3-torchvision nodejs npm curl jq shellcheck"
 
 BREW_BUILD="cmake ninja pkgconf protobuf grpc abseil sqlite prometheus-cpp spdlog cli11
   yaml-cpp nlohmann-json jpeg-turbo libspng zlib openssl@3 pytorch"
 BREW_SPEED="ccache"
-BREW_TEST="googletest python numpy node jq"
+BREW_TEST="googletest python numpy node jq shellcheck"
 
 with_tests=1
 dry_run=0

@@ -23,7 +23,6 @@ fi
 
 say "Build"
 configure_release -DTRAINYARD_TESTS=ON -DTRAINYARD_BENCH=ON
-# shellcheck disable=SC2119  # all targets
 build_release
 
 say "Tests"
