@@ -13,7 +13,7 @@ namespace trainyard {
 namespace {
 
 // How long calls under way may take when the server stops.
-constexpr absl::Duration kPatience = absl::Seconds(5);
+constexpr absl::Duration kPatience = absl::Seconds(2);
 
 // A worker is heard often enough to miss a few within its lease.
 absl::Duration HeartbeatInterval(absl::Duration lease) {

@@ -19,6 +19,8 @@ constexpr absl::string_view kColumns =
     "cancel_requested,"
     "attempts,name,scheduling,labels,reason,checkpoint,outputs";
 constexpr int kAttemptsColumn = 9;
+// After them, where it is asked for.
+constexpr int kRequestColumn = 16;
 
 absl::Status NotFound(core::JobId job) {
   return absl::NotFoundError(
@@ -241,11 +243,15 @@ absl::StatusOr<std::vector<core::JobId>> FindJobs(
 
 absl::StatusOr<std::vector<engine::StoredJob>> ReadLiveJobs(Database* db) {
   std::vector<engine::StoredJob> jobs;
-  ASSIGN_OR_RETURN(Statement * requests,
-                   db->Prepare("SELECT request_id FROM requests WHERE job=?1"));
-  ASSIGN_OR_RETURN(Statement * select,
-                   db->Prepare(absl::StrCat("SELECT ", kColumns,
-                                            " FROM jobs WHERE state=?1")));
+  ASSIGN_OR_RETURN(
+      const int64_t count,
+      db->QueryInt("SELECT COUNT(*) FROM jobs WHERE state IN (1,2,3)"));
+  jobs.reserve(static_cast<size_t>(count));
+  ASSIGN_OR_RETURN(
+      Statement * select,
+      db->Prepare(absl::StrCat("SELECT ", kColumns,
+                               ",request_id FROM jobs LEFT JOIN requests ON "
+                               "requests.job=jobs.id WHERE state=?1")));
   for (const core::JobState state :
        {core::JobState::kQueued, core::JobState::kStarting,
         core::JobState::kRunning}) {
@@ -255,12 +261,9 @@ absl::StatusOr<std::vector<engine::StoredJob>> ReadLiveJobs(Database* db) {
       ASSIGN_OR_RETURN(const bool found, select->Step());
       if (!found) break;
       ASSIGN_OR_RETURN(engine::StoredJob job, ToJob(*select));
+      job.request_id = select->Text(kRequestColumn);
       const int64_t attempts = select->Int(kAttemptsColumn);
       if (attempts > 0) RETURN_IF_ERROR(ReadAttempts(db, attempts, &job));
-      Statement::Use request_use(requests);
-      requests->BindInt(1, static_cast<int64_t>(job.id.value()));
-      ASSIGN_OR_RETURN(const bool has_request, requests->Step());
-      if (has_request) job.request_id = requests->Text(0);
       jobs.push_back(std::move(job));
     }
   }
