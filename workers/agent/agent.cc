@@ -86,6 +86,7 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
   const auto warned = std::make_shared<std::optional<grpc::StatusCode>>();
   callbacks.on_connected = [this, warned] {
     warned->reset();
+    telemetry_.OnServerBack();
     if (options_.on_connected) options_.on_connected();
   };
   callbacks.on_disconnected = [warned](const grpc::Status& status) {

@@ -18,7 +18,7 @@ namespace trainyard::agent {
 
 struct BackoffOptions {
   absl::Duration first = absl::Milliseconds(100);
-  absl::Duration longest = absl::Seconds(10);
+  absl::Duration longest = absl::Seconds(3);
 };
 
 class Backoff {

@@ -176,6 +176,21 @@ TEST_F(SpoolTest, ForgetsAReleasedAttemptOnceItsRecordsAreDelivered) {
   EXPECT_EQ(spool_->pending(), 0u);
 }
 
+TEST_F(SpoolTest, TheLastRecordsComeThroughTooWhenTheServerIsBack) {
+  FakeServer server;
+  server.set_acknowledging(false);
+  Make();
+  TelemetryStream stream("w1", server.Channel(), spool_.get(),
+                         {.first = absl::Hours(1), .longest = absl::Hours(1)},
+                         1);
+  Point(kA, 1);
+  ASSERT_TRUE(server.AwaitRefusals(1));  // now it pauses for long
+  server.set_acknowledging(true);
+  stream.OnServerBack();
+  EXPECT_TRUE(server.AwaitTelemetry(
+      [](const auto& records) { return records.size() == 1; }));
+}
+
 TEST_F(SpoolTest, LosesNothingWhenTheServerIsAway) {
   FakeServer server;
   server.set_acknowledging(false);

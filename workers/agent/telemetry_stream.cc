@@ -40,6 +40,11 @@ void TelemetryStream::Stop() {
   thread_.join();
 }
 
+void TelemetryStream::OnServerBack() {
+  absl::MutexLock lock(&mutex_);
+  server_is_back_ = true;
+}
+
 bool TelemetryStream::Over() {
   absl::MutexLock lock(&mutex_);
   return stopping_ || broken_;
@@ -56,7 +61,11 @@ void TelemetryStream::Run() {
     if (!spool_->WaitForRecords(kWait)) continue;
     if (Converse()) backoff.Reset();
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&stopping_), backoff.Next());
+    const auto over = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || server_is_back_;
+    };
+    mutex_.AwaitWithTimeout(absl::Condition(&over), backoff.Next());
+    if (std::exchange(server_is_back_, false)) backoff.Reset();
   }
 }
 
@@ -68,7 +77,6 @@ bool TelemetryStream::Converse() {
     context_ = &context;
   }
   const std::unique_ptr<Stream> stream = stub_->ReportTelemetry(&context);
-  spool_->Rewind();
   bool acknowledged = false;
   std::thread reader([&] {
     v1::ReportTelemetryResponse response;
@@ -99,6 +107,7 @@ bool TelemetryStream::Converse() {
     context_ = nullptr;
   }
   const grpc::Status status = stream->Finish();
+  spool_->Rewind();  // what was under way is to be sent again
   spdlog::debug("telemetry stream ended: {}", status.error_message());
   return acknowledged;
 }

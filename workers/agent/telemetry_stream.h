@@ -32,6 +32,8 @@ class TelemetryStream {
   TelemetryStream(const TelemetryStream&) = delete;
   TelemetryStream& operator=(const TelemetryStream&) = delete;
 
+  // The server was heard: ends a pause before the next try.
+  void OnServerBack();
   void Stop();
 
  private:
@@ -51,6 +53,7 @@ class TelemetryStream {
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;
+  bool server_is_back_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::thread thread_;
 };

@@ -89,6 +89,7 @@ class FakeServer::Worker : public v1::WorkerService::Service {
       {
         absl::MutexLock lock(&state_->mutex);
         if (!state_->acknowledging) {
+          ++state_->refusals;
           context->TryCancel();
           return {grpc::StatusCode::UNAVAILABLE, "full"};
         }
@@ -269,6 +270,14 @@ void FakeServer::set_heartbeat(absl::Duration interval) {
 void FakeServer::set_acknowledging(bool acknowledging) {
   absl::MutexLock lock(&state_.mutex);
   state_.acknowledging = acknowledging;
+}
+
+bool FakeServer::AwaitRefusals(int count) {
+  absl::MutexLock lock(&state_.mutex);
+  const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(state_.mutex) {
+    return state_.refusals >= count;
+  };
+  return state_.mutex.AwaitWithTimeout(absl::Condition(&there), kPatience);
 }
 
 void FakeServer::BreakStreams() {

@@ -41,6 +41,8 @@ class FakeServer {
                                      const std::string& data_path = "");
   void set_heartbeat(absl::Duration interval);
   void set_acknowledging(bool acknowledging);
+  // Until so many telemetry streams were refused for that.
+  bool AwaitRefusals(int count);
   // Ends all streams with UNAVAILABLE.
   void BreakStreams();
 
@@ -76,6 +78,7 @@ class FakeServer {
     uint64_t breaks ABSL_GUARDED_BY(mutex) = 0;
     bool stopping ABSL_GUARDED_BY(mutex) = false;
     bool acknowledging ABSL_GUARDED_BY(mutex) = true;
+    int refusals ABSL_GUARDED_BY(mutex) = 0;
     absl::Duration heartbeat ABSL_GUARDED_BY(mutex) = absl::Seconds(1);
     std::vector<Report> reports ABSL_GUARDED_BY(mutex);
     std::vector<v1::TelemetryRecord> telemetry ABSL_GUARDED_BY(mutex);
