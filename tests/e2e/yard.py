@@ -156,15 +156,16 @@ class Yard:
         self.env["TRAINYARD_SERVER"] = self.address
         return self.server
 
-    def start_worker(self, name="w1", *flags):
-        worker = self.start_worker_only(name, *flags)
+    def start_worker(self, name="w1", *flags, folder=None):
+        worker = self.start_worker_only(name, *flags, folder=folder)
         worker.wait_for_line(rf"^trainyard-worker {name} connected to \S+")
         return worker
 
-    def start_worker_only(self, name="w1", *flags):
+    def start_worker_only(self, name="w1", *flags, folder=None):
+        """folder: of its state; by default one of its name."""
         log = self.path(f"worker-{name}-{len(self.others)}.log")
         worker = Process([program("trainyard-worker"), "--server", self.address, "--name", name,
-                          "--work-dir", self.path("workers", name), *flags], log, self.env)
+                          "--work-dir", self.path("workers", folder or name), *flags], log, self.env)
         self.workers[name] = worker
         self.others.append(worker)
         return worker

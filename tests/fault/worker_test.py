@@ -71,6 +71,17 @@ class WorkerSide(yard.TestCase):
         self.assertEqual(now["attempts"][1]["worker"], "workers/w2")
         self.finish(job)
 
+    def test_worker_whose_name_was_taken_leaves_with_an_error(self):
+        job = self.start_job()
+        first = self.yard.workers["w1"]
+        self.yard.start_worker("w1", folder="usurper")
+        self.assertEqual(first.wait(), 1, first.text())
+        self.assertIn("give each worker its own", first.text())
+        now = self.yard.wait_for(job, lambda now: len(now["attempts"]) == 2
+                                 and now["state"] == "running", "attempt on the newer worker")
+        self.assertEqual(now["attempts"][0]["outcome"], "lost")
+        self.finish(job)
+
     def test_sigterm_of_the_worker_checkpoints_and_gives_the_job_back(self):
         job = self.start_job(checkpoint={"every_steps": 5})
         self.yard.workers["w1"].send(signal.SIGTERM)

@@ -89,7 +89,11 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
     telemetry_.OnServerBack();
     if (options_.on_connected) options_.on_connected();
   };
-  callbacks.on_disconnected = [warned](const grpc::Status& status) {
+  callbacks.on_disconnected = [this, warned](const grpc::Status& status) {
+    if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
+      replaced_ = true;
+      RequestLeave();
+    }
     const bool known = *warned == status.error_code();
     *warned = status.error_code();
     spdlog::log(known ? spdlog::level::debug : spdlog::level::warn,
@@ -107,7 +111,7 @@ absl::Status Agent::Start() {
 
 void Agent::RequestLeave() { inbox_.PostNow(LeaveRequested{}); }
 
-void Agent::Run() {
+absl::Status Agent::Run() {
   while (!core_.done()) {
     Event event = Tick{};
     inbox_.Next(core_.NextDeadline(), event);
@@ -123,6 +127,10 @@ void Agent::Run() {
     session_.Publish(std::move(snapshot));
   }
   session_.Stop();
+  if (!replaced_) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "another worker named \"", options_.name,
+      "\" took this one's place: give each worker its own --name"));
 }
 
 void Agent::Perform(const Effect& effect) {

@@ -11,6 +11,7 @@
 // RequestLeave is thread-safe; the rest is called from one thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -60,7 +61,9 @@ class Agent {
   Agent& operator=(const Agent&) = delete;
 
   absl::Status Start();
-  void Run();
+  // Until it has left. FAILED_PRECONDITION: a newer worker of the same name
+  // took its place; the server would never hear this one again.
+  absl::Status Run();
   void RequestLeave();
 
  private:
@@ -86,6 +89,7 @@ class Agent {
   const Devices devices_;
   Clock* const clock_;
   Inbox inbox_;
+  std::atomic<bool> replaced_ = false;  // set by the session's threads
   Core core_;
   Snapshot published_;
   ArtifactClient artifacts_;

@@ -97,8 +97,7 @@ absl::Status Run(const CommandLine& line) {
               std::move(devices), MakeWorkerChannel(line.server), RealClock());
   const Signals signals(&agent);
   RETURN_IF_ERROR(agent.Start());
-  agent.Run();
-  return absl::OkStatus();
+  return agent.Run();
 }
 
 int Main(int argc, char** argv) {
