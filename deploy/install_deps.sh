@@ -21,7 +21,7 @@ APT_BUILD="g++ cmake ninja-build pkg-config ca-certificates
 APT_SPEED="ccache mold"
 # What tests add.
 APT_TEST="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf python3-numpy
-  python3-torch python3-torchvision nodejs npm curl jq shellcheck"
+  python3-torch python3-torchvision nodejs npm curl jq shellcheck systemd"
 
 BREW_BUILD="cmake ninja pkgconf protobuf grpc abseil sqlite prometheus-cpp spdlog cli11
   yaml-cpp nlohmann-json jpeg-turbo libspng zlib openssl@3 pytorch"

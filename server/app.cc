@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -70,6 +72,19 @@ absl::Status App::Serve(const ServerFlags& flags) {
   backends.clock = RealClock();
   ASSIGN_OR_RETURN(server_, rpc::Server::Start(options, backends));
   return absl::OkStatus();
+}
+
+bool App::Responds(absl::Duration patience) const {
+  const absl::Time deadline = absl::Now() + patience;
+  // Outlives this call when the engine is late.
+  const auto answered = std::make_shared<absl::Notification>();
+  while (!engine_->Read(
+      [answered](const core::Cluster&) { answered->Notify(); })) {
+    // Its inbox is full: it may still be working it off.
+    if (absl::Now() >= deadline) return false;
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  return answered->WaitForNotificationWithTimeout(deadline - absl::Now());
 }
 
 App::~App() { Stop(); }

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "server/adapters/file_blobs.h"
 #include "server/adapters/prometheus_metrics.h"
 #include "server/adapters/sqlite_points.h"
@@ -33,6 +34,10 @@ class App {
 
   const std::string& address() const { return server_->address(); }
   const std::string& metrics_address() const { return metrics_->address(); }
+
+  // Whether the engine takes a question and answers it within `patience`.
+  // Thread-safe, but not beside Stop.
+  bool Responds(absl::Duration patience) const;
 
   // Ends streams and calls, then the engine, then closes the files. Takes a few
   // seconds at most. Idempotent.

@@ -4,9 +4,14 @@
 #include <sys/stat.h>
 
 #include <cstdio>
+#include <optional>
+#include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
+#include "base/service_notifier.h"
+#include "base/watchdog.h"
 #include "server/app.h"
 #include "server/server_flags.h"
 
@@ -34,6 +39,7 @@ sigset_t BlockStopSignals() {
 }
 
 int Run(const ServerFlags& flags) {
+  const ServiceNotifier notifier = ServiceNotifier::FromEnvironment();
   const sigset_t signals = BlockStopSignals();
   auto app = App::Start(flags);
   if (!app.ok()) return Fail(app.status(), kCannotStart);
@@ -46,8 +52,16 @@ int Run(const ServerFlags& flags) {
   std::printf("trainyard-server listening on %s\n", (*app)->address().c_str());
   std::fflush(stdout);
 
+  notifier.Ready(absl::StrCat("listening on ", (*app)->address()));
+  std::optional<Watchdog> watchdog;
+  watchdog.emplace(notifier, [&app, &notifier] {
+    return (*app)->Responds(notifier.watchdog_interval());
+  });
+
   int signal = 0;
   sigwait(&signals, &signal);
+  notifier.Stopping();
+  watchdog.reset();
   spdlog::info("stopping on {}", signal == SIGINT ? "SIGINT" : "SIGTERM");
   // A second signal ends the process at once; what was acknowledged is on disk.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);

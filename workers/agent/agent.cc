@@ -2,6 +2,7 @@
 
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -15,6 +16,8 @@ namespace trainyard::agent {
 namespace {
 
 constexpr size_t kInboxLimit = 4096;
+// The loop turns at least so often, so that Responds can tell.
+constexpr absl::Duration kLongestTurn = absl::Seconds(5);
 
 // "linux x86_64".
 std::string Platform() {
@@ -34,6 +37,7 @@ Agent::Agent(AgentOptions options, WorkDir work_dir, DataRoots data_roots,
       devices_(std::move(devices)),
       clock_(clock),
       inbox_(kInboxLimit),
+      last_turn_seconds_(absl::ToUnixSeconds(clock->Now())),
       core_(options_.core),
       artifacts_(channel, {.backoff = options_.backoff}, options_.seed + 1),
       cache_({.folder = work_dir_.cache(),
@@ -109,12 +113,19 @@ absl::Status Agent::Start() {
   return absl::OkStatus();
 }
 
+bool Agent::Responds(absl::Duration patience) const {
+  const absl::Time last = absl::FromUnixSeconds(last_turn_seconds_);
+  return clock_->Now() - last <= std::max(patience, 2 * kLongestTurn);
+}
+
 void Agent::RequestLeave() { inbox_.PostNow(LeaveRequested{}); }
 
 absl::Status Agent::Run() {
   while (!core_.done()) {
     Event event = Tick{};
-    inbox_.Next(core_.NextDeadline(), event);
+    inbox_.Next(std::min(core_.NextDeadline(), clock_->Now() + kLongestTurn),
+                event);
+    last_turn_seconds_ = absl::ToUnixSeconds(clock_->Now());
     if (const auto* released = std::get_if<Released>(&event)) {
       attempts_.erase(released->key);  // first: it may start anew at once
     }

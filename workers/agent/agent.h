@@ -8,7 +8,8 @@
 //   agent.Run();                       // until it has left
 //   …on another thread: agent.RequestLeave();
 //
-// RequestLeave is thread-safe; the rest is called from one thread.
+// RequestLeave and Responds are thread-safe; the rest is called from one
+// thread.
 #pragma once
 
 #include <atomic>
@@ -65,6 +66,8 @@ class Agent {
   // took its place; the server would never hear this one again.
   absl::Status Run();
   void RequestLeave();
+  // Whether the loop has turned within `patience`. Thread-safe.
+  bool Responds(absl::Duration patience) const;
 
  private:
   SessionOptions MakeSessionOptions() const;
@@ -89,7 +92,8 @@ class Agent {
   const Devices devices_;
   Clock* const clock_;
   Inbox inbox_;
-  std::atomic<bool> replaced_ = false;  // set by the session's threads
+  std::atomic<bool> replaced_ = false;      // set by the session's threads
+  std::atomic<int64_t> last_turn_seconds_;  // by clock_, Unix time
   Core core_;
   Snapshot published_;
   ArtifactClient artifacts_;

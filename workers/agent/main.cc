@@ -13,7 +13,9 @@
 #include "absl/strings/str_join.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/service_notifier.h"
 #include "base/status_macros.h"
+#include "base/watchdog.h"
 #include "workers/agent/agent.h"
 #include "workers/agent/devices/cpu.h"
 #include "workers/agent/devices/find.h"
@@ -33,12 +35,13 @@ class Signals {
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     signal(SIGPIPE, SIG_IGN);
   }
-  explicit Signals(Agent* agent)
-      : thread_([agent] {
+  Signals(Agent* agent, const ServiceNotifier& notifier)
+      : thread_([agent, &notifier] {
           const sigset_t set = Set();
           int signal = 0;
           while (sigwait(&set, &signal) == 0 && signal != SIGUSR1) {
             spdlog::info("signal {}: leaving", signal);
+            notifier.Stopping();
             agent->RequestLeave();
           }
         }) {}
@@ -65,7 +68,7 @@ std::string NewInstanceId(std::random_device& random) {
                       absl::Hex(random(), absl::kZeroPad8));
 }
 
-absl::Status Run(const CommandLine& line) {
+absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
   ASSIGN_OR_RETURN(DataRoots data_roots, DataRoots::Make(line.data_roots));
   ASSIGN_OR_RETURN(Devices devices, FindDevices(line.devices));
   ASSIGN_OR_RETURN(WorkDir work_dir, WorkDir::Open(line.work_dir));
@@ -95,8 +98,12 @@ absl::Status Run(const CommandLine& line) {
   };
   Agent agent(std::move(options), std::move(work_dir), std::move(data_roots),
               std::move(devices), MakeWorkerChannel(line.server), RealClock());
-  const Signals signals(&agent);
+  const Signals signals(&agent, notifier);
   RETURN_IF_ERROR(agent.Start());
+  notifier.Ready(absl::StrCat("works for ", line.server));
+  const Watchdog watchdog(notifier, [&agent, &notifier] {
+    return agent.Responds(notifier.watchdog_interval());
+  });
   return agent.Run();
 }
 
@@ -108,8 +115,10 @@ int Main(int argc, char** argv) {
   absl::Status status =
       InitLogging("trainyard-worker", line.log_level, line.log_format);
   if (status.ok()) {
+    // Before any thread: it changes the environment.
+    const ServiceNotifier notifier = ServiceNotifier::FromEnvironment();
     Signals::Block();
-    status = Run(line);
+    status = Run(line, notifier);
   }
   if (status.ok()) return 0;
   std::fprintf(stderr, "trainyard-worker: %s\n",
