@@ -5,6 +5,7 @@
 
 # parse_service_options usage_lines own_options "$@": own_options are those of
 # --system and --label that the caller knows.
+# shellcheck disable=SC2034  # read by those who source this
 parse_service_options() {
   local usage_lines=$1 own_options=$2
   shift 2
