@@ -129,8 +129,7 @@ absl::Status SaveModel(const std::string& folder,
   return absl::OkStatus();
 }
 
-absl::StatusOr<LoadedModel> LoadModel(const std::string& folder) {
-  const std::string path = absl::StrCat(folder, "/", kDescriptionFile);
+absl::StatusOr<ModelDescription> ReadDescription(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text,
                    data::ReadWholeFile(path, kMaxDescriptionBytes));
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -138,9 +137,16 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& folder) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is not a JSON object"));
   }
+  ModelDescription description;
+  RETURN_IF_ERROR(WithContext(ParseDescription(json, &description), path));
+  return description;
+}
+
+absl::StatusOr<LoadedModel> LoadModel(const std::string& folder) {
   LoadedModel loaded;
-  RETURN_IF_ERROR(
-      WithContext(ParseDescription(json, &loaded.description), path));
+  ASSIGN_OR_RETURN(
+      loaded.description,
+      ReadDescription(absl::StrCat(folder, "/", kDescriptionFile)));
   ASSIGN_OR_RETURN(loaded.model, BuildModel(loaded.description.plan));
   RETURN_IF_ERROR(LoadWeights(absl::StrCat(folder, "/", kWeightsFile),
                               loaded.description.plan, loaded.model.get()));

@@ -33,6 +33,10 @@ absl::Status SaveModel(const std::string& folder,
                        const ModelDescription& description,
                        const ImageModel& model);
 
+// A model.json alone. `architecture` may be empty: what feeds a model needs
+// only the rest. INVALID_ARGUMENT names the path and the member.
+absl::StatusOr<ModelDescription> ReadDescription(const std::string& path);
+
 struct LoadedModel {
   ModelDescription description;
   std::shared_ptr<ImageModel> model;  // on the CPU
