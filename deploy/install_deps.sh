@@ -4,6 +4,7 @@
 #
 #   deploy/install_deps.sh                 everything
 #   deploy/install_deps.sh --no-tests      only what building needs
+#   deploy/install_deps.sh --no-libtorch   not the package of LibTorch: you have another
 #   deploy/install_deps.sh --dry-run       says what it would install
 #
 # Exits non-zero only if something that building needs is missing; test
@@ -15,13 +16,15 @@ set -euo pipefail
 APT_BUILD="g++ cmake ninja-build pkg-config ca-certificates
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev libabsl-dev
   libsqlite3-dev prometheus-cpp-dev libspdlog-dev libcli11-dev libyaml-cpp-dev
-  nlohmann-json3-dev libturbojpeg0-dev libspng-dev zlib1g-dev libssl-dev
-  libtorch-dev libopenblas0-pthread"
+  nlohmann-json3-dev libturbojpeg0-dev libspng-dev zlib1g-dev libssl-dev"
+APT_LIBTORCH="libtorch-dev libopenblas0-pthread"
 # Makes builds faster; nothing breaks without it.
 APT_SPEED="ccache mold"
 # What tests add.
 APT_TEST="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf python3-numpy
   python3-torch python3-torchvision nodejs npm curl jq shellcheck systemd"
+# What builds and runs container images without a daemon.
+APT_TEST="$APT_TEST mmdebstrap buildah podman runc podman-compose python3-yaml"
 
 BREW_BUILD="cmake ninja pkgconf protobuf grpc abseil sqlite prometheus-cpp spdlog cli11
   yaml-cpp nlohmann-json jpeg-turbo libspng zlib openssl@3 pytorch"
@@ -33,9 +36,10 @@ dry_run=0
 for argument in "$@"; do
   case "$argument" in
     --no-tests) with_tests=0 ;;
+    --no-libtorch) APT_LIBTORCH="" ;;
     --dry-run) dry_run=1 ;;
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "install_deps: unknown option $argument: must be --no-tests or --dry-run" >&2; exit 2 ;;
+    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "install_deps: unknown option $argument: must be --no-tests, --no-libtorch or --dry-run" >&2; exit 2 ;;
   esac
 done
 
@@ -68,8 +72,9 @@ apt_missing() {
   done
 }
 
+# Reads all of the answer: apt-cache may end with an error if nobody does.
 apt_candidate() {
-  apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+  LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null
 }
 
 as_root() {
@@ -96,10 +101,36 @@ apt_install_optional() {
   done
 }
 
+# Some tools for tests come with services. Tests run the programs themselves,
+# so nothing is started, now or at the next boot.
+policy_file=/usr/sbin/policy-rc.d
+apt_install_tools() {
+  local package units=""
+  for package in "$@"; do
+    [ "$package" != podman ] ||
+      units="$units podman.socket podman.service podman-restart.service podman-auto-update.timer"
+  done
+  if [ -e "$policy_file" ]; then  # this system has its own say already
+    apt_install_optional "$@"
+  else
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy_file" > /dev/null
+    as_root chmod +x "$policy_file"
+    # shellcheck disable=SC2064  # as it is now
+    trap "as_root rm -f $policy_file" EXIT
+    apt_install_optional "$@"
+    as_root rm -f "$policy_file"
+    trap - EXIT
+  fi
+  if [ -n "$units" ] && command -v systemctl >/dev/null 2>&1; then
+    # shellcheck disable=SC2086
+    as_root systemctl --quiet disable $units || say "could not disable$units"
+  fi
+}
+
 install_with_apt() {
   local need optional unavailable package
   # shellcheck disable=SC2086  # lists of names
-  need=$(apt_missing $APT_BUILD)
+  need=$(apt_missing $APT_BUILD $APT_LIBTORCH)
   # shellcheck disable=SC2086
   optional=$(apt_missing $APT_SPEED)
   if [ "$with_tests" = 1 ]; then
@@ -143,7 +174,7 @@ install_with_apt() {
     fi
   done
   # shellcheck disable=SC2086
-  [ -z "$present" ] || apt_install_optional $present
+  [ -z "$present" ] || apt_install_tools $present
   say "done"
 }
 
@@ -194,5 +225,5 @@ elif command -v apt-get >/dev/null 2>&1; then
   install_with_apt
 else
   # shellcheck disable=SC2086
-  fail knows apt and Homebrew only\; install the equivalents of: $APT_BUILD
+  fail knows apt and Homebrew only\; install the equivalents of: $APT_BUILD $APT_LIBTORCH
 fi

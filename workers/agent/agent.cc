@@ -38,6 +38,7 @@ Agent::Agent(AgentOptions options, WorkDir work_dir, DataRoots data_roots,
       clock_(clock),
       inbox_(kInboxLimit),
       last_turn_seconds_(absl::ToUnixSeconds(clock->Now())),
+      health_(work_dir_.health(), clock),
       core_(options_.core),
       artifacts_(channel, {.backoff = options_.backoff}, options_.seed + 1),
       cache_({.folder = work_dir_.cache(),
@@ -90,6 +91,7 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
   const auto warned = std::make_shared<std::optional<grpc::StatusCode>>();
   callbacks.on_connected = [this, warned] {
     warned->reset();
+    health_.SetConnected();
     telemetry_.OnServerBack();
     if (options_.on_connected) options_.on_connected();
   };
@@ -98,11 +100,16 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
       replaced_ = true;
       RequestLeave();
     }
+    const std::string reason =
+        status.ok() ? "it ended the stream" : status.error_message();
+    health_.SetDisconnected(reason);
     const bool known = *warned == status.error_code();
     *warned = status.error_code();
     spdlog::log(known ? spdlog::level::debug : spdlog::level::warn,
-                "no connection to the server: {}",
-                status.ok() ? "it ended the stream" : status.error_message());
+                "no connection to the server: {}", reason);
+  };
+  callbacks.on_sent = [this] {
+    if (Responds(kHealthFileLife)) health_.Renew();
   };
   return callbacks;
 }

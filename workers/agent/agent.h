@@ -29,6 +29,7 @@
 #include "workers/agent/core.h"
 #include "workers/agent/data_roots.h"
 #include "workers/agent/devices/device.h"
+#include "workers/agent/health.h"
 #include "workers/agent/inbox.h"
 #include "workers/agent/input_cache.h"
 #include "workers/agent/session.h"
@@ -94,6 +95,7 @@ class Agent {
   Inbox inbox_;
   std::atomic<bool> replaced_ = false;      // set by the session's threads
   std::atomic<int64_t> last_turn_seconds_;  // by clock_, Unix time
+  HealthFile health_;                       // renewed by the session's threads
   Core core_;
   Snapshot published_;
   ArtifactClient artifacts_;

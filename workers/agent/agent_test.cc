@@ -18,6 +18,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "workers/agent/devices/cpu.h"
+#include "workers/agent/health.h"
 #include "workers/agent/testing/fake_server.h"
 #include "workers/agent/testing/temp_dir.h"
 
@@ -117,6 +118,19 @@ class AgentTest : public ::testing::Test {
   FakeServer server_;
   std::unique_ptr<Worker> worker_;
 };
+
+TEST_F(AgentTest, SaysWhetherItIsConnected) {
+  const std::string path = WorkDir::HealthFileIn(dir_ / "state");
+  const auto check = [&path] {
+    return CheckHealth(path, HealthKind::kReady, absl::Now());
+  };
+  EXPECT_TRUE(server_.AwaitReport([](const Report& report) {
+    return report.applied_sequence() > 0;  // it has heard the server
+  }));
+  EXPECT_TRUE(check().ok()) << check();
+  worker_.reset();
+  EXPECT_FALSE(check().ok());  // it left
+}
 
 TEST_F(AgentTest, RunsAJobToItsEndAndStoresItsOutputs) {
   const Status status = RunToEnd("succeed");

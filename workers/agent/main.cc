@@ -19,6 +19,7 @@
 #include "workers/agent/agent.h"
 #include "workers/agent/devices/cpu.h"
 #include "workers/agent/devices/find.h"
+#include "workers/agent/health.h"
 #include "workers/agent/options.h"
 
 namespace trainyard::agent {
@@ -107,10 +108,22 @@ absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
   return agent.Run();
 }
 
+// The exit status, after saying what went wrong.
+int Report(const absl::Status& status) {
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "trainyard-worker: %s\n",
+               std::string(status.message()).c_str());
+  return kFailed;
+}
+
 int Main(int argc, char** argv) {
   CommandLine line;
   if (const std::optional<int> exit = ParseCommandLine(argc, argv, line)) {
     return *exit;
+  }
+  if (line.health) {
+    return Report(CheckHealth(WorkDir::HealthFileIn(line.work_dir),
+                              *line.health, RealClock()->Now()));
   }
   absl::Status status =
       InitLogging("trainyard-worker", line.log_level, line.log_format);
@@ -120,10 +133,7 @@ int Main(int argc, char** argv) {
     Signals::Block();
     status = Run(line, notifier);
   }
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "trainyard-worker: %s\n",
-               std::string(status.message()).c_str());
-  return kFailed;
+  return Report(status);
 }
 
 }  // namespace

@@ -68,18 +68,31 @@ absl::StatusOr<absl::Duration> ParseGrace(const std::string& flag,
       flag, " ", text, ": must be a duration from 0s to 1h, such as 10s"));
 }
 
+// Flags as they are written.
 struct Raw {
+  std::optional<std::string> health;
   std::vector<std::string> labels;
   std::string cache_limit = "20GiB";
   std::string grace = "10s";
   std::string checkpoint_grace = "30s";
 };
 
+absl::StatusOr<HealthKind> ParseHealthKind(const std::string& text) {
+  if (text == "ready") return HealthKind::kReady;
+  if (text == "live") return HealthKind::kLive;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--health ", text, ": must be ready or live"));
+}
+
 absl::Status Finish(const Raw& raw, CommandLine& line) {
+  if (line.work_dir.empty()) line.work_dir = DefaultWorkDir();
+  if (raw.health) {
+    ASSIGN_OR_RETURN(line.health, ParseHealthKind(*raw.health));
+    return absl::OkStatus();  // the rest is for workers
+  }
   if (line.name.empty()) line.name = WorkerNameFrom(HostName());
   RETURN_IF_ERROR(CheckWorkerName(line.name));
   ASSIGN_OR_RETURN(line.labels, ParseLabels(raw.labels));
-  if (line.work_dir.empty()) line.work_dir = DefaultWorkDir();
   if (line.data_roots.empty()) line.data_roots = DataRoots::Default();
   absl::StatusOr<uint64_t> limit = ParseBytes(raw.cache_limit);
   RETURN_IF_ERROR(WithContext(limit.status(), "--cache-limit"));
@@ -105,6 +118,7 @@ std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& line) {
       "trainyard-worker");
   Raw raw;
   app.add_option("--server", line.server, "The server's HOST:PORT")
+      ->envname("TRAINYARD_SERVER")
       ->capture_default_str();
   app.add_option(
       "--name", line.name,
@@ -113,9 +127,10 @@ std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& line) {
                  "KEY=VALUE that jobs can ask for; repeat")
       ->take_all();
   app.add_option(
-      "--work-dir", line.work_dir,
-      "Folder for attempts and the cache (default: "
-      "$XDG_STATE_HOME/trainyard-worker or ~/.local/state/trainyard-worker)");
+         "--work-dir", line.work_dir,
+         "Folder for attempts and the cache (default: "
+         "$XDG_STATE_HOME/trainyard-worker or ~/.local/state/trainyard-worker)")
+      ->envname("TRAINYARD_WORK_DIR");
   app.add_option(
          "--data-root", line.data_roots,
          "Folder that jobs may read; repeat (default: the home folder and "
@@ -141,6 +156,14 @@ std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& line) {
   app.add_option("--checkpoint-grace", raw.checkpoint_grace,
                  "How long a runner may take for its last checkpoint")
       ->capture_default_str();
+  app.add_option(
+         "--health", raw.health,
+         "Exit with 0 if the worker that uses --work-dir is ready (connected) "
+         "or live (its jobs go on, server or not), else say why not: for "
+         "container health checks")
+      ->expected(0, 1)
+      ->default_str("ready")
+      ->type_name("ready|live");
   app.set_version_flag("--version", "trainyard-worker " TRAINYARD_VERSION);
   try {
     app.parse(argc, argv);

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "workers/agent/health.h"
 
 namespace trainyard::agent {
 
@@ -30,6 +31,8 @@ struct CommandLine {
   std::string log_format = "text";
   absl::Duration grace;
   absl::Duration checkpoint_grace;
+  // Asks how the worker of that work folder is, instead of being one.
+  std::optional<HealthKind> health;
 };
 
 // Fills `line`, defaults included. A value: the program is to exit with it; all

@@ -1,5 +1,7 @@
 #include "workers/agent/options.h"
 
+#include <stdlib.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +27,7 @@ std::optional<int> Parse(std::vector<std::string> arguments,
 }
 
 TEST(OptionsTest, HasDefaults) {
+  unsetenv("TRAINYARD_SERVER");  // a developer's shell may have it
   CommandLine line;
   ASSERT_EQ(Parse({}, line), std::nullopt);
   EXPECT_EQ(line.server, "127.0.0.1:7070");
@@ -51,6 +54,41 @@ TEST(OptionsTest, ReadsFlags) {
   EXPECT_EQ(line.grace, absl::Milliseconds(500));
 }
 
+TEST(OptionsTest, AsksForHealth) {
+  const struct {
+    std::vector<std::string> arguments;
+    HealthKind kind;
+  } kCases[] = {
+      {{"--health"}, HealthKind::kReady},
+      {{"--health", "--work-dir", "/w"}, HealthKind::kReady},
+      {{"--health", "ready"}, HealthKind::kReady},
+      {{"--health=live"}, HealthKind::kLive},
+      // Nothing else is looked at: it is another process that works.
+      {{"--health", "--name", "NOT A NAME"}, HealthKind::kReady},
+  };
+  for (const auto& [arguments, kind] : kCases) {
+    CommandLine line;
+    EXPECT_EQ(Parse(arguments, line), std::nullopt) << arguments.back();
+    EXPECT_EQ(line.health, kind) << arguments.back();
+  }
+}
+
+TEST(OptionsTest, TheEnvironmentGivesServerAndWorkFolder) {
+  setenv("TRAINYARD_SERVER", "yard:7070", 1);
+  setenv("TRAINYARD_WORK_DIR", "/w", 1);
+  CommandLine line;
+  EXPECT_EQ(Parse({}, line), std::nullopt);
+  EXPECT_EQ(line.server, "yard:7070");
+  EXPECT_EQ(line.work_dir, "/w");
+  CommandLine flags;
+  EXPECT_EQ(Parse({"--server", "[::1]:9", "--work-dir", "/v"}, flags),
+            std::nullopt);
+  EXPECT_EQ(flags.server, "[::1]:9");
+  EXPECT_EQ(flags.work_dir, "/v");
+  unsetenv("TRAINYARD_SERVER");
+  unsetenv("TRAINYARD_WORK_DIR");
+}
+
 TEST(OptionsTest, RefusesWhatIsWrong) {
   const std::vector<std::vector<std::string>> kCases = {
       {"--name", "GPU_1"},
@@ -62,6 +100,7 @@ TEST(OptionsTest, RefusesWhatIsWrong) {
       {"--grace", "10"},
       {"--grace", "-1s"},
       {"--runner", "/no/such/program"},
+      {"--health", "well"},
       {"--frobnicate"},
       {"surplus"},
   };

@@ -126,6 +126,7 @@ void Session::Write(Stream& stream, uint64_t stream_number) {
     if (!AwaitDue(last_sent, snapshot, last)) return;
     last_sent = absl::Now();
     if (!stream.Write(MakeRequest(snapshot, stream_number))) return;
+    callbacks_.on_sent();
   }
 }
 

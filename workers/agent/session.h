@@ -52,6 +52,8 @@ struct SessionCallbacks {
   std::function<void()> on_connected;
   // The stream broke, or could not be opened; why.
   std::function<void(const grpc::Status&)> on_disconnected;
+  // A message went out: the heart beats.
+  std::function<void()> on_sent = [] {};
 };
 
 class Session {

@@ -4,6 +4,7 @@
 //   dir.attempt({17, 2})   // …/attempts/17-2
 //
 //   lock                  held while the worker lives
+//   health                how it is (health.h)
 //   attempts/JOB-ATTEMPT/ spec.json, runner.pid, work/ (the runner's own),
 //                         uploads/ (checkpoints on their way)
 //   cache/                inputs by hash (input_cache.h); outlives the worker
@@ -32,7 +33,12 @@ class WorkDir {
   const std::string& path() const { return path_; }
   std::string cache() const { return path_ + "/cache"; }
   std::string spool() const { return path_ + "/spool"; }
+  std::string health() const { return HealthFileIn(path_); }
   std::string attempt(const AttemptKey& key) const;
+  // Of a folder that another process may hold open.
+  static std::string HealthFileIn(const std::string& path) {
+    return path + "/health";
+  }
 
  private:
   WorkDir(std::string path, Fd lock)
