@@ -24,7 +24,7 @@ APT_SPEED="ccache mold"
 APT_TEST="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf python3-numpy
   python3-torch python3-torchvision nodejs npm curl jq shellcheck systemd"
 # What builds and runs container images without a daemon.
-APT_TEST="$APT_TEST mmdebstrap buildah podman runc podman-compose python3-yaml"
+APT_TEST="$APT_TEST mmdebstrap buildah podman runc docker-compose python3-yaml"
 
 BREW_BUILD="cmake ninja pkgconf protobuf grpc abseil sqlite prometheus-cpp spdlog cli11
   yaml-cpp nlohmann-json jpeg-turbo libspng zlib openssl@3 pytorch"
