@@ -25,6 +25,8 @@ APT_TEST="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf pyth
   python3-torch python3-torchvision nodejs npm curl jq shellcheck systemd"
 # What builds and runs container images without a daemon.
 APT_TEST="$APT_TEST mmdebstrap buildah podman runc docker-compose python3-yaml"
+# What renders and checks the Helm chart; helm itself is used where it is installed.
+APT_TEST="$APT_TEST golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev python3-jsonschema"
 
 BREW_BUILD="cmake ninja pkgconf protobuf grpc abseil sqlite prometheus-cpp spdlog cli11
   yaml-cpp nlohmann-json jpeg-turbo libspng zlib openssl@3 pytorch"

@@ -1,0 +1,400 @@
+"""The Helm chart: rendered for each set of values in helm/trainyard/ci, and checked as strictly as can be without a
+cluster. Every kind of check is also given something wrong, which it must find."""
+
+import atexit
+import copy
+import filecmp
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import helm_chart  # noqa: E402  (its folder is known only now)
+import helm_checks as checks  # noqa: E402
+
+yard = helm_chart.yard
+HELM = os.path.join(yard.SOURCE, "helm")
+FILES = os.path.join(helm_chart.CHART, "files")
+HERE = helm_chart.HERE
+
+# What each set of values says exists already.
+EXTERNAL = {
+    "existing-secrets": {("Secret", "registry-credentials"), ("Secret", "trainyard-server-certificate"),
+                         ("Secret", "trainyard-worker-certificate"), ("Secret", "trainyard-tokens"), ("Secret", "proxy"),
+                         ("ServiceAccount", "trainyard-workload"), ("PersistentVolumeClaim", "trainyard-state")},
+    "minimal": {("ServiceAccount", "default")},
+    "cuda-and-spot": {("PersistentVolumeClaim", "datasets")},
+    "everything-on": {("Secret", "trainyard-tokens"), ("Secret", "train-example-com")},
+}
+LONG_RELEASE = "a-release-name-that-is-as-long-as-helm-allows-it-12345"[:53]
+
+
+@functools.cache
+def rendered():
+    """The chart, and its objects by set of values."""
+    work = tempfile.mkdtemp(prefix="helm-test-")
+    atexit.register(shutil.rmtree, work, ignore_errors=True)
+    chart = helm_chart.Chart(work)
+    print("rendered by", chart.helm or "helm_render, for helm is not installed")
+    return chart, {name: chart.render([path]) for name, path in helm_chart.value_sets().items()}
+
+
+class ChartTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.chart, cls.sets = rendered()
+        cls.work = cls.chart.work
+
+    def the(self, kind, name, of="everything-on"):
+        """A copy of a set's objects, and the one object in it."""
+        objects = copy.deepcopy(list(self.sets[of]))
+        found = [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name]
+        self.assertEqual(len(found), 1, f"{kind}/{name}")
+        return objects, found[0]
+
+
+class ObjectsTest(ChartTest):
+    def test_every_set_holds_together(self):
+        self.assertEqual(set(self.sets), {"cuda-and-spot", "defaults", "everything-on", "existing-secrets", "minimal"})
+        for name, objects in self.sets.items():
+            with self.subTest(name):
+                self.assertEqual(checks.everything(objects, EXTERNAL.get(name, set())), [])
+
+    def test_long_release_names_fit_and_stay_apart(self):
+        self.assertEqual(len(LONG_RELEASE), 53)
+        values = {"workerPools": {name: {"enabled": True, "kind": kind} for name, kind in (
+            ("cuda", "StatefulSet"), ("the-longest-pool", "Deployment"), ("a-longest-pool", "StatefulSet"))}}
+        path = os.path.join(self.work, "long.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(values, file)
+        everything = helm_chart.value_sets()["everything-on"]
+        objects = self.chart.render([everything, path], release=LONG_RELEASE)
+        self.assertEqual(checks.everything(objects, EXTERNAL["everything-on"]), [])
+        other = self.chart.render([everything, path], release=LONG_RELEASE[:-1] + "x")
+        ours = {checks.title(one) for one in objects}
+        self.assertEqual(ours & {checks.title(one) for one in other}, set())
+        dotted = self.chart.render(release="team.a")
+        self.assertEqual(checks.everything(dotted), [])
+
+    def test_what_is_wrong_is_found(self):
+        """One wrong thing at a time, and the words that must be said of it."""
+        server, cpu = ("StatefulSet", "rel-trainyard-server"), ("Deployment", "rel-trainyard-worker-cpu")
+        main = lambda one: one["spec"]["template"]["spec"]["containers"][0]  # noqa: E731
+        spec = lambda one: one["spec"]["template"]["spec"]  # noqa: E731
+        cases = [
+            (server, lambda o: o["metadata"].update(name="x" * 53), "the name has 53 characters"),
+            (server, lambda o: o["metadata"].update(name="Server"), "not a DNS label"),
+            (server, lambda o: o["metadata"]["labels"].update(a="b c"), "is no label value"),
+            (cpu, lambda o: o["metadata"].update(name="rel-trainyard-worker-edge"), "there twice"),
+            (cpu, lambda o: o["spec"]["selector"]["matchLabels"].pop("trainyard.dev/pool"), "its selector picks the pods of"),
+            (cpu, lambda o: spec(o)["topologySpreadConstraints"][0].pop("labelSelector"), "does not pick its own pods"),
+            (("PodDisruptionBudget", "rel-trainyard-server"), lambda o: o["spec"]["selector"]["matchLabels"].update(x="y"),
+             "PodDisruptionBudget/rel-trainyard-server: must pick the pods of one workload"),
+            (("Service", "rel-trainyard"), lambda o: o["spec"]["selector"].update(x="y"),
+             "Service/rel-trainyard: must pick the pods of one workload"),
+            (("NetworkPolicy", "rel-trainyard-worker"), lambda o: o["spec"]["podSelector"]["matchLabels"].update(x="y"),
+             "picks no pods"),
+            (server, lambda o: o["spec"].update(serviceName="rel-trainyard"), "no such headless service"),
+            (("ScaledObject", "rel-trainyard-worker-cpu"), lambda o: o["spec"]["scaleTargetRef"].update(name="x"), "which is not there"),
+            (cpu, lambda o: o["spec"].update(replicas=1), "an upgrade would undo the scaling"),
+            (("Service", "rel-trainyard"), lambda o: o["spec"]["ports"][0].update(targetPort="http"), "targetPort http"),
+            (("Service", "rel-trainyard"), lambda o: o["spec"]["ports"][0].update(name="h2"), "backend rel-trainyard:grpc"),
+            (("GRPCRoute", "rel-trainyard"), lambda o: o["spec"]["rules"][0]["backendRefs"][0].update(port=1), "backend rel-trainyard:1"),
+            (("ServiceMonitor", "rel-trainyard-server"), lambda o: o["spec"]["endpoints"][0].update(port="web"), "port web"),
+            (("ServiceMonitor", "rel-trainyard-server"),
+             lambda o: o["spec"]["selector"]["matchLabels"].pop("trainyard.dev/metrics"), "must pick one service"),
+            (server, lambda o: main(o)["readinessProbe"]["httpGet"].update(port="web"), "readinessProbe: port web"),
+            (("NetworkPolicy", "rel-trainyard-server"), lambda o: o["spec"]["ingress"][0]["ports"][0].update(port=1),
+             "port 1: no pod serves it"),
+            (cpu, lambda o: spec(o).update(serviceAccountName="x"), "ServiceAccount x is not there"),
+            (cpu, lambda o: spec(o)["volumes"][-1]["secret"].update(secretName="x"), "Secret x is not there"),
+            (server, lambda o: main(o)["args"].append("--a=/etc/trainyard/tls/other.crt"), "gives no such file"),
+            (server, lambda o: main(o)["args"].append("--a=/etc/other/x"), "nothing is mounted there"),
+            (cpu, lambda o: main(o)["env"].append({"name": "A", "valueFrom": {"secretKeyRef": {"name": "rel-trainyard-server-tls",
+             "key": "password"}}}), "has no key password"),
+            (server, lambda o: spec(o)["volumes"].append({"name": "x", "persistentVolumeClaim": {"claimName": "x"}}),
+             "PersistentVolumeClaim x is not there"),
+            (server, lambda o: o["spec"].pop("volumeClaimTemplates"), "mount of state: no such volume"),
+            (server, lambda o: spec(o)["volumes"].append({"name": "x", "emptyDir": {}}), "volume x is mounted nowhere"),
+            (server, lambda o: main(o)["volumeMounts"].append({"name": "tmp", "mountPath": "/tmp"}), "two mounts at /tmp"),
+            (server, lambda o: spec(o)["volumes"].append(spec(o)["volumes"][0]), "volume tmp is there twice"),
+            (server, lambda o: spec(o)["securityContext"].update(runAsUser=0), "must run as 10001"),
+            (server, lambda o: spec(o)["securityContext"].pop("seccompProfile"), "seccompProfile must be"),
+            (server, lambda o: spec(o).pop("automountServiceAccountToken"), "must not mount the service account's token"),
+            (server, lambda o: spec(o).update(hostNetwork=True), "host's namespaces"),
+            (server, lambda o: main(o)["securityContext"].pop("readOnlyRootFilesystem"), "must be read-only"),
+            (server, lambda o: main(o)["securityContext"].pop("allowPrivilegeEscalation"), "must not gain privileges"),
+            (server, lambda o: main(o)["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]), "must drop all capabilities"),
+            (server, lambda o: main(o)["securityContext"].update(privileged=True), "must not be privileged"),
+            (cpu, lambda o: main(o)["resources"].pop("limits"), "a limit for memory"),
+            (cpu, lambda o: main(o).pop("livenessProbe"), "needs a liveness and a readiness probe"),
+            (cpu, lambda o: main(o).update(image="trainyard-worker"), "has no tag and no digest"),
+            (cpu, lambda o: spec(o).update(terminationGracePeriodSeconds=80), "must be over the drain's 80 s"),
+            (cpu, lambda o: main(o)["args"].insert(0, "--data-root=/"), "--data-root must name a mounted folder"),
+            (cpu, lambda o: main(o)["args"].insert(0, "--work-dir=/work"), "--work-dir must lie on a mounted volume"),
+        ]
+        for (kind, name), spoil, words in cases:
+            with self.subTest(words):
+                objects, one = self.the(kind, name)
+                spoil(one)
+                problems = checks.everything(objects, EXTERNAL["everything-on"])
+                self.assertTrue(any(words in problem for problem in problems), problems)
+
+    def test_keys_that_are_there_twice_are_found(self):
+        with self.assertRaisesRegex(helm_chart.yaml.YAMLError, "keys are there twice"):
+            helm_chart.yaml.load("{a: 1, a: 2}", Loader=helm_chart.StrictLoader)
+
+
+class FlagsTest(ChartTest):
+    """What is off is gone, what is on is there."""
+
+    def test_switches(self):
+        def kinds(**values):
+            return {(one["kind"], one["metadata"]["name"].removeprefix("rel-trainyard"))
+                    for one in self.chart.render_values(values)}
+        plain = kinds()
+        prometheus = {"enabled": True, "serverAddress": "http://prometheus:9090"}
+        cases = [  # values, what comes, what goes
+            ({"serviceAccount": {"create": False, "name": "x"}}, set(), {("ServiceAccount", "")}),
+            ({"networkPolicy": {"enabled": False}}, set(),
+             {("NetworkPolicy", "-deny-all"), ("NetworkPolicy", "-server"), ("NetworkPolicy", "-worker")}),
+            ({"server": {"podDisruptionBudget": {"enabled": False}}}, set(), {("PodDisruptionBudget", "-server")}),
+            ({"workerDefaults": {"podDisruptionBudget": {"enabled": False}}}, set(), {("PodDisruptionBudget", "-worker-cpu")}),
+            ({"workerPools": {"cpu": {"enabled": False}}}, set(),
+             {("Deployment", "-worker-cpu"), ("PodDisruptionBudget", "-worker-cpu")}),
+            ({"workerPools": {"cpu": None}}, set(), {("Deployment", "-worker-cpu"), ("PodDisruptionBudget", "-worker-cpu")}),
+            ({"workerPools": {"cuda": {"enabled": True}}},
+             {("Deployment", "-worker-cuda"), ("PodDisruptionBudget", "-worker-cuda")}, set()),
+            ({"workerPools": {"spot": {"enabled": True}}}, {("Deployment", "-worker-spot")}, set()),
+            ({"workerPools": {"new": {}}}, {("Deployment", "-worker-new"), ("PodDisruptionBudget", "-worker-new")}, set()),
+            ({"workerPools": {"cpu": {"kind": "StatefulSet"}}}, {("StatefulSet", "-worker-cpu"), ("Service", "-worker-cpu")},
+             {("Deployment", "-worker-cpu")}),
+            ({"workerPools": {"cpu": {"autoscaling": prometheus}}}, {("ScaledObject", "-worker-cpu")}, set()),
+            ({"tls": {"mode": "none"}, "server": {"insecure": True}}, set(), {("Secret", "-server-tls")}),
+            ({"tls": {"mode": "existingSecret", "existingSecret": "x"}}, set(), {("Secret", "-server-tls")}),
+            ({"tls": {"mutual": True}}, {("Secret", "-worker-tls")}, set()),
+            ({"tls": {"mode": "certManager", "certManager": {"issuerRef": {"name": "x"}}}}, {("Certificate", "-server-tls")},
+             {("Secret", "-server-tls")}),
+            ({"ingress": {"enabled": True, "hosts": ["a.example.com"]}}, {("Ingress", "")}, set()),
+            ({"gateway": {"enabled": True, "parentRefs": [{"name": "x"}]}}, {("GRPCRoute", "")}, set()),
+            ({"monitoring": {"serviceMonitor": {"enabled": True}}}, {("ServiceMonitor", "-server")}, set()),
+            ({"monitoring": {"prometheusRule": {"enabled": True}}}, {("PrometheusRule", "-server")}, set()),
+            ({"monitoring": {"dashboards": {"enabled": True}}},
+             {("ConfigMap", f"-dashboard-{name.removesuffix('.json')}") for name in os.listdir(os.path.join(FILES, "dashboards"))},
+             set()),
+        ]
+        for values, comes, goes in cases:
+            with self.subTest(json.dumps(values)):
+                now = kinds(**values)
+                self.assertEqual(now - plain, comes)
+                self.assertEqual(plain - now, goes)
+
+    def worker(self, pool="cpu", **values):
+        found = [one for one in self.chart.render_values({"workerPools": {pool: {"enabled": True, **values}}})
+                 if one["kind"] in checks.WORKLOADS and one["metadata"]["name"] == f"rel-trainyard-worker-{pool}"]
+        self.assertEqual(len(found), 1)
+        return found[0]
+
+    def test_a_pool_is_the_defaults_with_its_own_values(self):
+        cuda = self.worker("cuda", replicas=0, image={"tag": "0.1.0-cuda"}, nodeSelector={"a": "b"})
+        self.assertEqual(cuda["spec"]["replicas"], 0)
+        container = checks.containers(cuda)[0]
+        self.assertEqual(container["image"], "trainyard-worker:0.1.0-cuda")
+        self.assertEqual(container["resources"], {"requests": {"cpu": "4", "memory": "16Gi"},
+                                                  "limits": {"memory": "32Gi", "nvidia.com/gpu": 1}})
+        self.assertEqual(checks.pod(cuda)["nodeSelector"], {"a": "b"})
+        self.assertIn({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}, checks.pod(cuda)["tolerations"])
+        # A pool's image replaces tag and digest of the common one.
+        digest = "sha256:" + "1" * 64
+        objects = self.chart.render_values({"image": {"worker": {"digest": digest}}, "workerPools": {
+            "cpu": {}, "cuda": {"enabled": True, "image": {"tag": "x"}}}})
+        images = {one["metadata"]["name"]: checks.containers(one)[0]["image"] for one in objects if one["kind"] == "Deployment"}
+        self.assertEqual(images, {"rel-trainyard-worker-cpu": f"trainyard-worker@{digest}",
+                                  "rel-trainyard-worker-cuda": "trainyard-worker:x"})
+
+    def test_spot_workers_go_where_spot_nodes_are_and_leave_in_time(self):
+        spot = checks.pod(self.worker("spot"))
+        keys = {toleration["key"] for toleration in spot["tolerations"]}
+        self.assertLessEqual({"cloud.google.com/gke-spot", "kubernetes.azure.com/scalesetpriority"}, keys)
+        terms = spot["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        self.assertIn("eks.amazonaws.com/capacityType", {term["matchExpressions"][0]["key"] for term in terms})
+        self.assertLess(spot["terminationGracePeriodSeconds"], 30)
+
+    def test_caches(self):
+        def volumes(**cache):
+            one = self.worker(**({"kind": "StatefulSet"} if cache["type"] == "persistentClaim" else {}), cache=cache)
+            return one, [volume for volume in checks.pod(one)["volumes"] if volume["name"] == "work"]
+        self.assertEqual(volumes(type="emptyDir", size="7Gi")[1][0]["emptyDir"], {"sizeLimit": "7Gi"})
+        claim = volumes(type="ephemeralClaim", size="7Gi")[1][0]["ephemeral"]["volumeClaimTemplate"]["spec"]
+        self.assertEqual(claim["resources"], {"requests": {"storage": "7Gi"}})
+        one, none = volumes(type="persistentClaim", size="7Gi", storageClassName="fast")
+        self.assertEqual(none, [])
+        self.assertEqual(one["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"], "fast")
+
+    def test_a_worker_sees_the_authority_and_not_the_servers_key(self):
+        tls = [volume for volume in checks.pod(self.worker())["volumes"] if volume["name"] == "tls"][0]
+        self.assertEqual(tls["secret"]["items"], [{"key": "ca.crt", "path": "ca.crt"}])
+
+    def test_scaling_counts_the_busy_and_says_nothing_when_the_server_is_away(self):
+        _, scaled = self.the("ScaledObject", "rel-trainyard-worker-cpu")
+        trigger = scaled["spec"]["triggers"][0]["metadata"]
+        self.assertEqual(trigger["ignoreNullValues"], "false")
+        alive = 'or 0 * sum(trainyard_build_info{namespace="default"})'
+        self.assertEqual(
+            trigger["query"],
+            f'(sum(trainyard_queue_wanted_devices{{kind="cpu",namespace="default"}}) {alive}) + '
+            '(sum(trainyard_device_busy{kind="cpu",worker=~"rel-trainyard-worker-cpu-[0-9a-z]+-[0-9a-z]{5}",namespace="default"}) '
+            f'{alive})')
+
+    def test_scraped_series_have_the_job_that_alerts_ask_for(self):
+        objects, monitor = self.the("ServiceMonitor", "rel-trainyard-server")
+        service = [one for one in objects if one["kind"] == "Service" and one["metadata"]["name"] == "rel-trainyard-metrics"][0]
+        job = service["metadata"]["labels"][monitor["spec"]["jobLabel"]]
+        asked = re.findall(r'job=~"([^"]*)"', helm_chart.read(os.path.join(FILES, "rules.yml")))
+        self.assertTrue(asked)
+        for pattern in asked:
+            self.assertRegex(job, f"^(?:{pattern})$")
+
+    def test_notes_say_what_to_do_next(self):
+        if self.chart.helm:
+            self.skipTest("helm template prints no notes")
+        for name, objects in self.sets.items():
+            self.assertIn("trainctl", objects.notes, name)
+            self.assertIn("rollout status statefulset/rel-trainyard-server", objects.notes)
+            self.assertNotIn("<no value>", objects.notes)
+        self.assertNotIn("WARNING", self.sets["defaults"].notes)
+        self.assertIn("server.insecure: whoever reaches", self.sets["minimal"].notes)
+        self.assertIn("lost with the pod", self.sets["minimal"].notes)
+
+
+class SchemaTest(ChartTest):
+    def test_sets_and_defaults_are_as_the_schema_says(self):
+        self.assertEqual(self.chart.schema_errors(self.chart.defaults), [])
+        for path in helm_chart.value_sets().values():
+            self.assertEqual(self.chart.schema_errors(helm_chart.yaml.safe_load(helm_chart.read(path))), [])
+
+    def test_broken_values_are_refused_with_the_reason(self):
+        folder = os.path.join(HERE, "helm", "broken")
+        self.assertGreater(len(os.listdir(folder)), 20)
+        for name in sorted(os.listdir(folder)):
+            with self.subTest(name):
+                path = os.path.join(folder, name)
+                reason = helm_chart.read(path).splitlines()[0].removeprefix("# refused: ")
+                with self.assertRaises(helm_chart.Refused) as refused:
+                    self.chart.render([path])
+                self.assertRegex(str(refused.exception), reason)
+
+    def test_the_schema_is_closed(self):
+        self.assertEqual(open_objects(self.chart.schema), [])
+        self.assertEqual(open_objects({"properties": {"a": {"type": "object"}}}), ["properties.a"])
+
+    def test_every_value_of_the_schema_has_a_default(self):
+        self.assertEqual(set(self.chart.schema["properties"]) - {"global"}, set(self.chart.defaults))
+        self.assertEqual(set(self.chart.schema["definitions"]["pool"]["properties"]), set(self.chart.defaults["workerDefaults"]))
+        for part in ("server", "tls", "tokens", "networkPolicy", "ingress", "gateway"):
+            self.assertEqual(set(self.chart.schema["properties"][part]["properties"]), set(self.chart.defaults[part]))
+
+
+def open_objects(schema, path=()):
+    """Places where a key that nobody knows would pass."""
+    found = []
+    if isinstance(schema, dict):
+        if schema.get("type") == "object" and "additionalProperties" not in schema:
+            if not str(schema.get("$comment", "")).startswith("open: "):
+                found.append(".".join(path))
+        for key, value in schema.items():
+            found += open_objects(value, (*path, key))
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            found += open_objects(value, (*path, str(index)))
+    return found
+
+
+class TypesTest(ChartTest):
+    """Against the types of Kubernetes and of the operators."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if shutil.which("node") is None:
+            raise yard.Skip("node is not installed")
+        fetched = subprocess.run([os.path.join(HERE, "fetch_tools.sh"), "npm", os.path.join(HERE, "helm")],
+                                 stdout=subprocess.PIPE, text=True, timeout=280, check=False)
+        last = (fetched.stdout.strip().splitlines() or [""])[-1]
+        if fetched.returncode == 77:
+            raise yard.Skip(last.removeprefix("skipped: "))
+        assert fetched.returncode == 0, last
+        cls.modules = os.path.join(last, "node_modules")
+
+    def problems(self, objects):
+        """`objects`: (where, object) pairs."""
+        path = os.path.join(self.work, "objects.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump([{"where": where, "object": one} for where, one in objects], file)
+        done = subprocess.run(["node", os.path.join(HERE, "helm", "types.mjs"), self.modules, path, os.path.join(self.work, "ts")],
+                              capture_output=True, text=True, timeout=200, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [(found["where"], found["problem"]) for found in json.loads(done.stdout)]
+
+    def test_objects_are_of_their_types_and_wrong_ones_are_not(self):
+        right = [(f"{name}: {checks.title(one)}", one) for name, objects in self.sets.items() for one in objects]
+        wrong, words = [], {}
+        for kind, name, spoil, word in (
+                ("Deployment", "rel-trainyard-worker-cpu", lambda s: s.update(replica=1), '"replica"'),
+                ("Deployment", "rel-trainyard-worker-cpu", lambda s: s["template"]["spec"]["containers"][0].update(comand=[]), '"comand"'),
+                ("StatefulSet", "rel-trainyard-server", lambda s: s.update(replicas="one"), "replicas"),
+                ("StatefulSet", "rel-trainyard-server", lambda s: s.pop("selector"), "selector"),
+                ("ScaledObject", "rel-trainyard-worker-cpu", lambda s: s["triggers"][0].update(metadat={}), '"metadat"'),
+                ("ServiceMonitor", "rel-trainyard-server", lambda s: s["endpoints"][0].update(intervall="1s"), '"intervall"'),
+                ("PrometheusRule", "rel-trainyard-server", lambda s: s["groups"][0]["rules"][0].update(four="1m"), '"four"'),
+                ("Certificate", "rel-trainyard-server-tls", lambda s: s.pop("issuerRef"), "issuerRef"),
+                ("GRPCRoute", "rel-trainyard", lambda s: s.update(hostname="x"), '"hostname"'),
+                ("NetworkPolicy", "rel-trainyard-server", lambda s: s["ingress"][0].update(form=[]), '"form"'),
+        ):
+            one = self.the(kind, name)[1]
+            spoil(one["spec"])
+            wrong.append((f"wrong {len(wrong)}", one))
+            words[wrong[-1][0]] = word
+        found = self.problems(right + wrong)
+        self.assertEqual([problem for problem in found if problem[0] not in words], [])
+        for where, word in words.items():
+            self.assertTrue(any(at == where and word in problem for at, problem in found), f"{where}: no word of {word}: {found}")
+
+    def test_a_kind_that_does_not_exist_is_found(self):
+        self.assertEqual(self.problems([("x", {"apiVersion": "apps/v1", "kind": "Deploiment", "metadata": {}})]),
+                         [("x", "no such kind: apps/v1 Deploiment")])
+
+
+class CopiesTest(unittest.TestCase):
+    """What the chart copies is as the originals are."""
+
+    def test_dashboards_and_rules(self):
+        dashboards = os.path.join(yard.SOURCE, "deploy", "grafana", "dashboards")
+        ours = os.path.join(FILES, "dashboards")
+        names = sorted(name for name in os.listdir(dashboards) if name.endswith(".json"))
+        self.assertTrue(names)
+        self.assertEqual(sorted(os.listdir(ours)), names, "helm/update.sh copies them")
+        for name in names:
+            self.assertTrue(filecmp.cmp(os.path.join(dashboards, name), os.path.join(ours, name), shallow=False),
+                            f"{name} differs: helm/update.sh copies it")
+        rules = os.path.join(yard.SOURCE, "deploy", "prometheus", "rules.yml")
+        self.assertTrue(filecmp.cmp(rules, os.path.join(FILES, "rules.yml"), shallow=False), "helm/update.sh copies rules.yml")
+
+    def test_readme(self):
+        try:
+            import yaml  # noqa: F401  (the program below needs it)
+        except ImportError:
+            raise yard.Skip("python3's module yaml is missing") from None
+        table = subprocess.run([sys.executable, "-B", os.path.join(HELM, "values_table.py")], capture_output=True, text=True,
+                               check=True, timeout=yard.DEADLINE).stdout.strip()
+        self.assertIn(f"\n{table}\n", helm_chart.read(os.path.join(helm_chart.CHART, "README.md")), "helm/update.sh writes the table")
+
+
+if __name__ == "__main__":
+    yard.main()
