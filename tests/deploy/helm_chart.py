@@ -7,11 +7,14 @@ By helm where it is installed, else by helm_render, Helm's template engine witho
 checked against values.schema.json first.
 """
 
+import atexit
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import yard  # noqa: E402  (its folder is known only now)
@@ -98,7 +101,8 @@ class Chart:
         found = jsonschema.Draft7Validator(self.schema).iter_errors(values)
         return [f"{'.'.join(map(str, error.absolute_path))}: {describe(error)}" for error in found]
 
-    def render(self, files=(), release="rel", namespace="default"):
+    def render(self, files=(), release="rel", namespace="default", there=None):
+        """`there`: objects that the cluster has, which helm_render lets the chart look up."""
         errors = self.schema_errors(self.values(files))
         if errors:
             raise Refused("\n".join(errors))
@@ -106,7 +110,13 @@ class Chart:
         if self.helm:
             command = [self.helm, "template", release, CHART, "--namespace", namespace, *values]
         else:
-            command = [self.renderer, "-name", release, "-n", namespace, *values, CHART]
+            command = [self.renderer, "-name", release, "-n", namespace, *values]
+            if there is not None:
+                path = os.path.join(self.work, "there.yaml")
+                with open(path, "w", encoding="utf-8") as file:
+                    yaml.safe_dump_all(there, file)
+                command += ["-lookup", path]
+            command.append(CHART)
         done = subprocess.run(command, capture_output=True, text=True, timeout=yard.DEADLINE, check=False)
         if done.returncode != 0:
             raise Refused(done.stderr.strip())
@@ -119,6 +129,16 @@ class Chart:
         with open(path, "w", encoding="utf-8") as file:
             yaml.safe_dump(values, file)
         return self.render([path], **options)
+
+
+@functools.cache
+def rendered():
+    """The chart, and its objects by set of values: once for all tests of a process."""
+    work = tempfile.mkdtemp(prefix="helm-test-")
+    atexit.register(shutil.rmtree, work, ignore_errors=True)
+    chart = Chart(work)
+    print("rendered by", chart.helm or "helm_render, for helm is not installed")
+    return chart, {name: chart.render([path]) for name, path in value_sets().items()}
 
 
 def describe(error):

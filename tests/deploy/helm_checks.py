@@ -200,8 +200,9 @@ def references(objects, external):
     for one in of_kind(objects, "ServiceMonitor"):
         for endpoint in one["spec"]["endpoints"]:
             for part in endpoint.get("tlsConfig", {}).values():
-                if isinstance(part, dict) and "secret" in part:
-                    need(title(one), "Secret", part["secret"]["name"], part["secret"]["key"])
+                secret = part.get("secret", part) if isinstance(part, dict) else None
+                if secret:
+                    need(title(one), "Secret", secret["name"], secret["key"])
     for one in of_kind(objects, "Ingress"):
         for tls in one["spec"].get("tls", []):
             need(title(one), "Secret", tls["secretName"])

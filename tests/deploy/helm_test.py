@@ -1,17 +1,14 @@
 """The Helm chart: rendered for each set of values in helm/trainyard/ci, and checked as strictly as can be without a
 cluster. Every kind of check is also given something wrong, which it must find."""
 
-import atexit
 import copy
 import filecmp
-import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -35,20 +32,10 @@ EXTERNAL = {
 LONG_RELEASE = "a-release-name-that-is-as-long-as-helm-allows-it-12345"[:53]
 
 
-@functools.cache
-def rendered():
-    """The chart, and its objects by set of values."""
-    work = tempfile.mkdtemp(prefix="helm-test-")
-    atexit.register(shutil.rmtree, work, ignore_errors=True)
-    chart = helm_chart.Chart(work)
-    print("rendered by", chart.helm or "helm_render, for helm is not installed")
-    return chart, {name: chart.render([path]) for name, path in helm_chart.value_sets().items()}
-
-
 class ChartTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.chart, cls.sets = rendered()
+        cls.chart, cls.sets = helm_chart.rendered()
         cls.work = cls.chart.work
 
     def the(self, kind, name, of="everything-on"):
@@ -112,6 +99,8 @@ class ObjectsTest(ChartTest):
             (server, lambda o: main(o)["readinessProbe"]["httpGet"].update(port="web"), "readinessProbe: port web"),
             (("NetworkPolicy", "rel-trainyard-server"), lambda o: o["spec"]["ingress"][0]["ports"][0].update(port=1),
              "port 1: no pod serves it"),
+            (("ServiceMonitor", "rel-trainyard-server"), lambda o: o["spec"]["endpoints"][0]["tlsConfig"]["keySecret"].update(key="x"),
+             "Secret rel-trainyard-client-tls has no key x"),
             (cpu, lambda o: spec(o).update(serviceAccountName="x"), "ServiceAccount x is not there"),
             (cpu, lambda o: spec(o)["volumes"][-1]["secret"].update(secretName="x"), "Secret x is not there"),
             (server, lambda o: main(o)["args"].append("--a=/etc/trainyard/tls/other.crt"), "gives no such file"),
@@ -178,7 +167,7 @@ class FlagsTest(ChartTest):
             ({"workerPools": {"cpu": {"autoscaling": prometheus}}}, {("ScaledObject", "-worker-cpu")}, set()),
             ({"tls": {"mode": "none"}, "server": {"insecure": True}}, set(), {("Secret", "-server-tls")}),
             ({"tls": {"mode": "existingSecret", "existingSecret": "x"}}, set(), {("Secret", "-server-tls")}),
-            ({"tls": {"mutual": True}}, {("Secret", "-worker-tls")}, set()),
+            ({"tls": {"mutual": True}}, {("Secret", "-worker-tls"), ("Secret", "-client-tls")}, set()),
             ({"tls": {"mode": "certManager", "certManager": {"issuerRef": {"name": "x"}}}}, {("Certificate", "-server-tls")},
              {("Secret", "-server-tls")}),
             ({"ingress": {"enabled": True, "hosts": ["a.example.com"]}}, {("Ingress", "")}, set()),
@@ -240,6 +229,22 @@ class FlagsTest(ChartTest):
     def test_a_worker_sees_the_authority_and_not_the_servers_key(self):
         tls = [volume for volume in checks.pod(self.worker())["volumes"] if volume["name"] == "tls"][0]
         self.assertEqual(tls["secret"]["items"], [{"key": "ca.crt", "path": "ca.crt"}])
+
+    def test_an_upgrade_keeps_the_certificates(self):
+        if self.chart.helm:
+            self.skipTest("helm template looks nothing up")
+
+        def secrets(objects):
+            return {one["metadata"]["name"]: one["data"] for one in objects if one["kind"] == "Secret"}
+        first = self.chart.render_values({"tls": {"mutual": True}})
+        self.assertEqual(len(secrets(first)), 3)
+        self.assertEqual(secrets(self.chart.render_values({"tls": {"mutual": True}}, there=list(first))), secrets(first))
+        # One that is missing makes all anew: the key of their CA is gone.
+        fewer = [one for one in first if one["metadata"]["name"] != "rel-trainyard-client-tls"]
+        again = secrets(self.chart.render_values({"tls": {"mutual": True}}, there=fewer))
+        self.assertEqual(len({data["ca.crt"] for data in again.values()}), 1)
+        for name, data in secrets(first).items():
+            self.assertNotEqual(data["tls.key"], again[name]["tls.key"])
 
     def test_scaling_counts_the_busy_and_says_nothing_when_the_server_is_away(self):
         _, scaled = self.the("ScaledObject", "rel-trainyard-worker-cpu")

@@ -165,12 +165,15 @@ topologySpreadConstraints:
 
 {{/* ---- TLS: the secrets, whoever makes them. */}}
 {{- define "trainyard.tls.on" -}}{{ if ne .Values.tls.mode "none" }}yes{{ end }}{{- end -}}
-{{- define "trainyard.tls.serverSecret" -}}
-{{- if eq .Values.tls.mode "existingSecret" }}{{ .Values.tls.existingSecret }}{{ else }}{{ include "trainyard.resource.name" (list . "server-tls") }}{{ end -}}
+{{/* trainyard.tls.secret (list . ROLE EXISTING) */}}
+{{- define "trainyard.tls.secret" -}}
+{{- $root := index . 0 -}}
+{{- if eq $root.Values.tls.mode "existingSecret" }}{{ index . 2 }}{{ else }}{{ include "trainyard.resource.name" (list $root (printf "%s-tls" (index . 1))) }}{{ end -}}
 {{- end -}}
-{{- define "trainyard.tls.workerSecret" -}}
-{{- if eq .Values.tls.mode "existingSecret" }}{{ .Values.tls.workerExistingSecret }}{{ else }}{{ include "trainyard.resource.name" (list . "worker-tls") }}{{ end -}}
-{{- end -}}
+{{- define "trainyard.tls.serverSecret" -}}{{ include "trainyard.tls.secret" (list . "server" .Values.tls.existingSecret) }}{{- end -}}
+{{- define "trainyard.tls.workerSecret" -}}{{ include "trainyard.tls.secret" (list . "worker" .Values.tls.workerExistingSecret) }}{{- end -}}
+{{/* For people and Prometheus. */}}
+{{- define "trainyard.tls.clientSecret" -}}{{ include "trainyard.tls.secret" (list . "client" .Values.tls.clientExistingSecret) }}{{- end -}}
 {{/* What the server's certificate names, as a JSON list. */}}
 {{- define "trainyard.tls.names" -}}
 {{- $service := include "trainyard.grpcService" . -}}

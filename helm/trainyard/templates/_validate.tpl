@@ -15,6 +15,9 @@ What the schema cannot say: values that must fit each other. Each message names 
 {{- if and (eq $tls.mode "existingSecret") $tls.mutual (not $tls.workerExistingSecret) -}}
 {{- fail "tls.workerExistingSecret: empty: tls.mutual needs the name of a secret with the workers' tls.crt, tls.key and ca.crt" -}}
 {{- end -}}
+{{- if and (eq $tls.mode "existingSecret") $tls.mutual .Values.monitoring.serviceMonitor.enabled (not $tls.clientExistingSecret) -}}
+{{- fail "tls.clientExistingSecret: empty: with tls.mutual Prometheus needs a certificate too: the name of a secret with tls.crt and tls.key" -}}
+{{- end -}}
 {{- if and (eq $tls.mode "certManager") (not $tls.certManager.issuerRef.name) -}}
 {{- fail "tls.certManager.issuerRef.name: empty: tls.mode=certManager needs the name of an issuer" -}}
 {{- end -}}

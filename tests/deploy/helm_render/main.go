@@ -3,8 +3,9 @@
 //
 //	helm_render -name rel -n default -f values.yaml -a monitoring.coreos.com/v1 helm/trainyard
 //
-// Objects go to standard output, NOTES.txt to standard error. It knows no subcharts, hooks or lookups (lookup finds
-// nothing, as with `helm template`) and does not check values.schema.json. Any error ends it with status 1.
+// Objects go to standard output, NOTES.txt to standard error. lookup finds what the file of -lookup holds, as an upgrade
+// would, and nothing without. It knows no subcharts and no hooks, and does not check values.schema.json. Any error ends
+// it with status 1.
 package main
 
 import (
@@ -98,8 +99,31 @@ func toYAML(value interface{}) string {
 	return strings.TrimSuffix(string(text), "\n")
 }
 
+// Finds an object of a stream of YAML documents, an empty one where there is none.
+func lookupIn(path string) func(version, kind, namespace, name string) object {
+	var there []object
+	if path != "" {
+		text, err := os.ReadFile(path)
+		check(err)
+		for _, document := range strings.Split("\n"+string(text), "\n---") {
+			one := object{}
+			check(yaml.Unmarshal([]byte(document), &one))
+			there = append(there, one)
+		}
+	}
+	return func(version, kind, namespace, name string) object {
+		for _, one := range there {
+			metadata, _ := one["metadata"].(object)
+			if one["apiVersion"] == version && one["kind"] == kind && metadata["namespace"] == namespace && metadata["name"] == name {
+				return one
+			}
+		}
+		return object{}
+	}
+}
+
 // What Helm adds to sprig, or has in its own way.
-func functions(all *template.Template) template.FuncMap {
+func functions(all *template.Template, lookup interface{}) template.FuncMap {
 	known := sprig.TxtFuncMap()
 	delete(known, "env")
 	delete(known, "expandenv")
@@ -131,7 +155,7 @@ func functions(all *template.Template) template.FuncMap {
 		}
 		return value, nil
 	}
-	known["lookup"] = func(...string) object { return object{} }
+	known["lookup"] = lookup
 	known["include"] = func(name string, data interface{}) (string, error) {
 		var out bytes.Buffer
 		err := all.ExecuteTemplate(&out, name, data)
@@ -163,6 +187,7 @@ func main() {
 	flag.Var(&apis, "a", "API version that the cluster has; repeat")
 	release := flag.String("name", "rel", "name of the release")
 	namespace := flag.String("n", "default", "namespace")
+	there := flag.String("lookup", "", "YAML file of objects that the cluster has")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		check(fmt.Errorf("one argument is needed: the chart's folder"))
@@ -179,7 +204,7 @@ func main() {
 	}
 
 	all := template.New("chart").Option("missingkey=zero")
-	all.Funcs(functions(all))
+	all.Funcs(functions(all, lookupIn(*there)))
 	paths := templatePaths(root)
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
