@@ -276,6 +276,10 @@ class FlagsTest(ChartTest):
         self.assertNotIn("WARNING", self.sets["defaults"].notes)
         self.assertIn("server.insecure: whoever reaches", self.sets["minimal"].notes)
         self.assertIn("lost with the pod", self.sets["minimal"].notes)
+        outside = {"server": {"service": {"type": "LoadBalancer"}}}
+        self.assertIn("networkPolicy.clientsFrom lets in", self.chart.render_values(outside).notes)
+        blind = {"workerPools": {"cpu": {"devices": "cuda"}}}
+        self.assertIn("workerPools.cpu offers cuda but asks for no nvidia.com/gpu", self.chart.render_values(blind).notes)
 
 
 class SchemaTest(ChartTest):
@@ -374,6 +378,77 @@ class TypesTest(ChartTest):
     def test_a_kind_that_does_not_exist_is_found(self):
         self.assertEqual(self.problems([("x", {"apiVersion": "apps/v1", "kind": "Deploiment", "metadata": {}})]),
                          [("x", "no such kind: apps/v1 Deploiment")])
+
+
+class QueryTest(ChartTest):
+    """What KEDA is told, computed by Prometheus."""
+
+    def test_workers_wanted(self):
+        fetched = subprocess.run([os.path.join(HERE, "fetch_tools.sh"), "prometheus"], stdout=subprocess.PIPE, text=True,
+                                 timeout=280, check=False)
+        last = (fetched.stdout.strip().splitlines() or [""])[-1]
+        if fetched.returncode == 77:
+            raise yard.Skip(last.removeprefix("skipped: "))
+        self.assertEqual(fetched.returncode, 0, last)
+        query = self.the("ScaledObject", "rel-trainyard-worker-cpu")[1]["spec"]["triggers"][0]["metadata"]["query"]
+        up, wanted, busy = "trainyard_build_info", "trainyard_queue_wanted_devices", "trainyard_device_busy"
+        here = 'namespace="default"'
+        mine = "rel-trainyard-worker-cpu-5d9c7b8f6d-x2x4z"
+        cases = [  # series, what the query gives: None: nothing, which changes nothing
+            ({}, None),
+            ({f"{up}{{{here}}}": 1}, 0),
+            ({f"{up}{{{here}}}": 1, f'{wanted}{{kind="cpu",{here}}}': 3}, 3),
+            ({f"{up}{{{here}}}": 1, f'{wanted}{{kind="cuda",{here}}}': 3}, 0),
+            ({f"{up}{{{here}}}": 1, f'{wanted}{{kind="cpu",{here}}}': 0, f'{busy}{{kind="cpu",worker="{mine}",{here}}}': 1}, 1),
+            ({f"{up}{{{here}}}": 1, f'{wanted}{{kind="cpu",{here}}}': 2, f'{busy}{{kind="cpu",worker="{mine}",{here}}}': 1,
+              f'{busy}{{kind="cpu",worker="{mine[:-1]}y",{here}}}': 1}, 4),
+            # Another pool, whose name begins alike; another server.
+            ({f"{up}{{{here}}}": 1, f'{busy}{{kind="cpu",worker="rel-trainyard-worker-cpu-big-5d9c7b8f6d-x2x4z",{here}}}': 1}, 0),
+            ({f'{up}{{namespace="b"}}': 1, f'{wanted}{{kind="cpu",namespace="b"}}': 3}, None),
+        ]
+        path = os.path.join(self.work, "query_test.yml")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"evaluation_interval": "1m", "tests": [{
+                "interval": "1m",
+                "input_series": [{"series": name, "values": f"{value}x5"} for name, value in series.items()],
+                "promql_expr_test": [{"expr": query, "eval_time": "2m",
+                                      "exp_samples": [] if result is None else [{"labels": "{}", "value": result}]}],
+            } for series, result in cases]}, file)
+        done = subprocess.run([os.path.join(last, "promtool"), "test", "rules", path], capture_output=True, text=True,
+                              timeout=yard.DEADLINE, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class DocsTest(ChartTest):
+    """docs/deploy.md speaks of values that are there."""
+
+    def section(self):
+        text = helm_chart.read(os.path.join(yard.SOURCE, "docs", "deploy.md"))
+        return re.search(r"^## A cluster$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL).group(1)
+
+    def test_values_files(self):
+        blocks = re.findall(r"^```\n((?:workerDefaults|monitoring):.*?)^```$", self.section(), re.MULTILINE | re.DOTALL)
+        self.assertEqual(len(blocks), 2)
+        for block in blocks:
+            self.chart.render_values(helm_chart.yaml.safe_load(block), release="trainyard", namespace="trainyard")
+
+    def test_settings(self):
+        given = re.findall(r"--set ([^\s`]+)", self.section())
+        self.assertGreater(len(given), 3)
+        for setting in given:
+            path, _, value = setting.partition("=")
+            values = helm_chart.yaml.safe_load("x" if value.startswith("$") else value)
+            for key in reversed(path.split(".")):
+                values = {key: values}
+            self.chart.render_values(values)
+
+    def test_names(self):
+        objects = self.chart.render_values({}, release="trainyard", namespace="trainyard")
+        there = {one["metadata"]["name"] for one in objects}
+        named = set(re.findall(r"(?:service/|secret |service\n?`)(trainyard[-a-z]*)", self.section()))
+        self.assertLessEqual({"trainyard", "trainyard-server-tls"}, named)
+        self.assertLessEqual(named, there)
+        self.assertIn("trainyard-server", checks.names_of(objects, "StatefulSet"))
 
 
 class CopiesTest(unittest.TestCase):
