@@ -282,6 +282,20 @@ def hardening(objects):
     return problems
 
 
+REPEATED = {"--label", "--data-root"}
+
+
+def arguments(objects):
+    """The programs refuse a flag that is there twice, but for those that are lists."""
+    problems = []
+    for one in of_kind(objects, *WORKLOADS):
+        for container in containers(one):
+            given = [text.partition("=")[0] for text in container.get("args", [])]
+            for flag in sorted({flag for flag in given if given.count(flag) > 1} - REPEATED):
+                problems.append(f"{title(one)}: {flag} is there twice")
+    return problems
+
+
 def argument(container, flag):
     for one in container.get("args", []):
         name, _, value = one.partition("=")
@@ -325,4 +339,4 @@ def flags(objects, known):
 
 def everything(objects, external=frozenset()):
     return [*names(objects), *selectors(objects), *ports(objects), *references(objects, external), *volumes(objects),
-            *hardening(objects), *workers(objects)]
+            *hardening(objects), *arguments(objects), *workers(objects)]

@@ -55,8 +55,9 @@ class ObjectsTest(ChartTest):
 
     def test_long_release_names_fit_and_stay_apart(self):
         self.assertEqual(len(LONG_RELEASE), 53)
-        values = {"workerPools": {name: {"enabled": True, "kind": kind} for name, kind in (
-            ("cuda", "StatefulSet"), ("the-longest-pool", "Deployment"), ("a-longest-pool", "StatefulSet"))}}
+        values = {"workerPools": {name: {"enabled": True, "kind": kind, "cache": {"type": cache}} for name, kind, cache in (
+            ("cuda", "StatefulSet", "persistentClaim"), ("the-longest-pool", "Deployment", "emptyDir"),
+            ("a-longest-pool", "StatefulSet", "persistentClaim"))}}
         path = os.path.join(self.work, "long.yaml")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(values, file)
@@ -125,6 +126,7 @@ class ObjectsTest(ChartTest):
             (cpu, lambda o: main(o).pop("livenessProbe"), "needs a liveness and a readiness probe"),
             (cpu, lambda o: main(o).update(image="trainyard-worker"), "has no tag and no digest"),
             (cpu, lambda o: spec(o).update(terminationGracePeriodSeconds=80), "must be over the drain's 80 s"),
+            (cpu, lambda o: main(o)["args"].append("--grace=1s"), "--grace is there twice"),
             (cpu, lambda o: main(o)["args"].insert(0, "--data-root=/"), "--data-root must name a mounted folder"),
             (cpu, lambda o: main(o)["args"].insert(0, "--work-dir=/work"), "--work-dir must lie on a mounted volume"),
         ]

@@ -33,6 +33,7 @@ What the schema cannot say: values that must fit each other. Each message names 
 {{- if eq (int .Values.server.service.port) (int .Values.server.metrics.port) -}}
 {{- fail (printf "server.metrics.port: %d is server.service.port too; they must differ" (int .Values.server.metrics.port)) -}}
 {{- end -}}
+{{- include "trainyard.validate.args" (list "server.extraArgs" .Values.server.extraArgs (list "listen" "metrics-address" "state-dir" "worker-lease" "artifact-limit" "log-level" "log-format" "tls-cert" "tls-key" "tls-client-ca" "insecure" "health")) -}}
 {{- range $name, $pool := include "trainyard.pools" . | fromJson -}}
 {{- $at := printf "workerPools.%s" $name -}}
 {{- if and (eq $pool.cache.type "persistentClaim") (ne $pool.kind "StatefulSet") -}}
@@ -51,10 +52,24 @@ What the schema cannot say: values that must fit each other. Each message names 
 {{- fail (printf "%s.autoscaling.minReplicas: %d is over maxReplicas %d" $at (int $pool.autoscaling.minReplicas) (int $pool.autoscaling.maxReplicas)) -}}
 {{- end -}}
 {{- end -}}
+{{- include "trainyard.validate.args" (list (printf "%s.extraArgs" $at) $pool.extraArgs (list "server" "name" "work-dir" "cache-limit" "devices" "checkpoint-grace" "grace" "log-level" "log-format" "tls-ca" "tls-cert" "tls-key" "token-file" "health")) -}}
+{{- if and (eq $pool.kind "StatefulSet") (ne $pool.cache.type "persistentClaim") $.Values.tokens.existingSecret -}}
+{{- fail (printf "%s.cache.type: %s loses the token that a worker got for its name, and its successor of the same name could not join; with tokens a StatefulSet needs persistentClaim" $at $pool.cache.type) -}}
+{{- end -}}
 {{- $seen := dict -}}
 {{- range $pool.dataRoots -}}
 {{- if hasKey $seen .name }}{{ fail (printf "%s.dataRoots: the name %s is there twice" $at .name) }}{{ end -}}
 {{- $_ := set $seen .name true -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* trainyard.validate.args (list WHERE ARGS FLAGS): none of ARGS is one of the chart's own FLAGS, which the programs take once. */}}
+{{- define "trainyard.validate.args" -}}
+{{- $where := index . 0 -}}
+{{- $own := index . 2 -}}
+{{- range index . 1 -}}
+{{- $flag := regexFind "^[^=]*" (trimPrefix "--" .) -}}
+{{- if has $flag $own }}{{ fail (printf "%s: --%s is the chart's to set, from its other values" $where $flag) }}{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -96,7 +96,7 @@ spec:
 {{- end }}
 {{- end }}
 {{- if $root.Values.tokens.existingSecret }}
-- --join-token-file=/etc/trainyard/token/join-token
+- --token-file=/etc/trainyard/token/join-token
 {{- end }}
 {{- with $pool.extraArgs }}
 {{ toYaml . }}
