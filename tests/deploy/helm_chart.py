@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import yard  # noqa: E402  (its folder is known only now)
@@ -139,6 +140,18 @@ def rendered():
     chart = Chart(work)
     print("rendered by", chart.helm or "helm_render, for helm is not installed")
     return chart, {name: chart.render([path]) for name, path in value_sets().items()}
+
+
+def main(needs=()):
+    """As yard.main, but one part that could not be checked makes the whole a skipped one: exit status 77."""
+    missing = [name for name in needs if not os.access(yard.program(name), os.X_OK)]
+    if missing:
+        print(f"skipped: not built here: {', '.join(missing)}")
+        sys.exit(77)
+    run = unittest.main(module="__main__", exit=False, verbosity=2).result
+    for reason in sorted({reason for _, reason in run.skipped}):
+        print(f"skipped: {reason}")
+    sys.exit(1 if not run.wasSuccessful() else 77 if run.skipped else 0)
 
 
 def describe(error):

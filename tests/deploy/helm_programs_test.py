@@ -159,4 +159,4 @@ class PodsTest(yard.TestCase):
 
 
 if __name__ == "__main__":
-    yard.main(PROGRAMS)
+    helm_chart.main(PROGRAMS)
