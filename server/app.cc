@@ -56,8 +56,15 @@ absl::Status App::Serve(const ServerFlags& flags) {
   engine_ = std::make_unique<engine::Engine>(engine_options, RealClock(),
                                              store_.get(), metrics_.get());
   RETURN_IF_ERROR(engine_->Start());
-  hub_ =
-      std::make_unique<telemetry::Hub>(telemetry::HubOptions(), points_.get());
+  hub_ = std::make_unique<telemetry::Hub>(
+      telemetry::HubOptions(), points_.get(),
+      [this](const telemetry::Entry& entry) {
+        job_readings_.Add(entry.attempt, *entry.reading, RealClock()->Now());
+      });
+  collector_ = std::make_shared<adapters::ClusterCollector>(
+      adapters::ClusterCollectorOptions{.state_dir = flags.state_dir},
+      RealClock(), engine_.get(), &fleet_readings_, &job_readings_);
+  metrics_->Add(collector_);
   rpc::ServerOptions options;
   options.listen = flags.listen;
   options.rpc.version = TRAINYARD_VERSION;
@@ -68,6 +75,7 @@ absl::Status App::Serve(const ServerFlags& flags) {
   backends.blobs = blobs_.get();
   backends.hub = hub_.get();
   backends.points = points_.get();
+  backends.fleet_readings = &fleet_readings_;
   backends.metrics = metrics_.get();
   backends.clock = RealClock();
   ASSIGN_OR_RETURN(server_, rpc::Server::Start(options, backends));
@@ -91,6 +99,7 @@ App::~App() { Stop(); }
 
 void App::Stop() {
   if (server_ != nullptr) server_->Stop(kPatience);
+  if (collector_ != nullptr) collector_->Detach();
   if (hub_ != nullptr) hub_->Stop();
   if (engine_ != nullptr) engine_->Stop();
 }

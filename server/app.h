@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/adapters/cluster_collector.h"
 #include "server/adapters/file_blobs.h"
 #include "server/adapters/prometheus_metrics.h"
 #include "server/adapters/sqlite_points.h"
@@ -20,7 +21,9 @@
 #include "server/engine/engine.h"
 #include "server/rpc/server.h"
 #include "server/server_flags.h"
+#include "server/telemetry/fleet_readings.h"
 #include "server/telemetry/hub.h"
+#include "server/telemetry/job_readings.h"
 
 namespace trainyard {
 
@@ -54,7 +57,10 @@ class App {
   std::unique_ptr<adapters::SqliteStore> store_;
   std::unique_ptr<adapters::SqlitePoints> points_;
   std::unique_ptr<adapters::FileBlobs> blobs_;
+  telemetry::FleetReadings fleet_readings_;
+  telemetry::JobReadings job_readings_;
   std::unique_ptr<engine::Engine> engine_;
+  std::shared_ptr<adapters::ClusterCollector> collector_;
   std::unique_ptr<telemetry::Hub> hub_;
   std::unique_ptr<rpc::Server> server_;
 };

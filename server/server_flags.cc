@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/units.h"
+#include "server/telemetry/metric_table.h"
 
 namespace trainyard {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 struct RawFlags {
   std::string worker_lease = "30s";
   std::string artifact_limit;
+  bool describe_metrics = false;
 };
 
 void Describe(CLI::App& app, ServerFlags* flags, RawFlags* raw) {
@@ -39,6 +41,8 @@ void Describe(CLI::App& app, ServerFlags* flags, RawFlags* raw) {
   app.add_option(
       "--artifact-limit", raw->artifact_limit,
       "most bytes of artifacts, such as 500GiB [as the disk allows]");
+  app.add_flag("--describe-metrics", raw->describe_metrics,
+               "print a page on all metrics and exit");
   app.add_flag("--insecure", flags->insecure,
                "allow --listen beyond this machine without TLS");
 }
@@ -111,6 +115,10 @@ absl::StatusOr<ServerFlags> ParseFlags(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return absl::InvalidArgumentError(
         absl::StrCat(error.what(), "; trainyard-server --help says more"));
+  }
+  if (raw.describe_metrics) {
+    flags.exit_text = telemetry::MetricsPage();
+    return flags;
   }
   RETURN_IF_ERROR(Check(raw, &flags));
   return flags;

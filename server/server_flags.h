@@ -21,7 +21,7 @@ struct ServerFlags {
   absl::Duration worker_lease = absl::Seconds(30);
   uint64_t artifact_limit_bytes = 0;  // 0: as the disk allows
   bool insecure = false;
-  std::string exit_text;  // of --help and --version
+  std::string exit_text;  // of --help, --version and --describe-metrics
 };
 
 // INVALID_ARGUMENT: how the command line is wrong. FAILED_PRECONDITION: it

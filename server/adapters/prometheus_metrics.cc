@@ -6,10 +6,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "prometheus/text_serializer.h"
+#include "server/telemetry/metric_table.h"
 
 namespace trainyard::adapters {
 namespace {
 
+using telemetry::Metric;
 using Buckets = prometheus::Histogram::BucketBoundaries;
 
 Buckets FastSeconds() {
@@ -17,33 +19,33 @@ Buckets FastSeconds() {
           0.05,   0.1,     0.25,   0.5,   1,      2.5,   5,    10};
 }
 
-// From a second to a week.
+// From a millisecond to a week.
 Buckets SlowSeconds() {
-  return {0.01, 0.1,  1,        5,         15,    60,       300,
-          900,  3600, 4 * 3600, 12 * 3600, 86400, 7 * 86400};
+  return {0.001, 0.01, 0.1,  1,        5,         15,    60,
+          300,   900,  3600, 4 * 3600, 12 * 3600, 86400, 7 * 86400};
 }
 
 Buckets Sizes() {
   return {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000};
 }
 
-prometheus::Counter* MakeCounter(prometheus::Registry& registry,
-                                 const char* name, const char* help) {
-  return &prometheus::BuildCounter()
-              .Name(name)
-              .Help(help)
-              .Register(registry)
-              .Add({});
+// A builder's family under the table's name and help.
+template <typename Builder>
+auto& Family(prometheus::Registry& registry, Builder builder, Metric metric) {
+  const telemetry::MetricInfo& info = telemetry::Describe(metric);
+  return builder.Name(info.name).Help(info.help).Register(registry);
 }
 
-prometheus::Histogram* MakeHistogram(prometheus::Registry& registry,
-                                     const char* name, const char* help,
-                                     const Buckets& buckets) {
-  return &prometheus::BuildHistogram()
-              .Name(name)
-              .Help(help)
-              .Register(registry)
-              .Add({}, buckets);
+auto& Counters(prometheus::Registry& registry, Metric metric) {
+  return Family(registry, prometheus::BuildCounter(), metric);
+}
+
+auto& Gauges(prometheus::Registry& registry, Metric metric) {
+  return Family(registry, prometheus::BuildGauge(), metric);
+}
+
+auto& Histograms(prometheus::Registry& registry, Metric metric) {
+  return Family(registry, prometheus::BuildHistogram(), metric);
 }
 
 const char* NameOf(core::JobState state) {
@@ -79,81 +81,43 @@ const char* NameOf(core::Outcome outcome) {
 }  // namespace
 
 PrometheusMetrics::PrometheusMetrics(const std::string& version)
-    : registry_(std::make_shared<prometheus::Registry>()) {
+    : registry_(std::make_shared<prometheus::Registry>()),
+      sources_(std::make_shared<CollectableSet>()) {
+  sources_->Add(registry_);
   prometheus::Registry& r = *registry_;
-  prometheus::BuildGauge()
-      .Name("trainyard_build_info")
-      .Help("Always 1; the version is a label.")
-      .Register(r)
-      .Add({{"version", version}})
-      .Set(1);
+  Gauges(r, Metric::kBuildInfo).Add({{"version", version}}).Set(1);
   commit_seconds_ =
-      MakeHistogram(r, "trainyard_commit_duration_seconds",
-                    "Time to make a group of commands durable.", FastSeconds());
-  commit_commands_ =
-      MakeHistogram(r, "trainyard_commit_commands",
-                    "Commands made durable by one commit.", Sizes());
-  commit_records_ =
-      MakeCounter(r, "trainyard_commit_records_total", "Records made durable.");
-  commit_failures_ =
-      MakeCounter(r, "trainyard_commit_failures_total",
-                  "Commits the store refused, such as with a full disk.");
-  jobs_submitted_ =
-      MakeCounter(r, "trainyard_jobs_submitted_total", "Jobs accepted.");
-  queue_wait_seconds_ = MakeHistogram(
-      r, "trainyard_job_queue_wait_seconds",
-      "Time a job waited in the queue before it was placed.", SlowSeconds());
-  jobs_ended_ = &prometheus::BuildCounter()
-                     .Name("trainyard_jobs_ended_total")
-                     .Help("Jobs that reached a final state, by that state.")
-                     .Register(r);
-  run_seconds_ =
-      MakeHistogram(r, "trainyard_job_run_duration_seconds",
-                    "Time from a job's last start to its end.", SlowSeconds());
-  attempts_ended_ = &prometheus::BuildCounter()
-                         .Name("trainyard_attempts_ended_total")
-                         .Help("Attempts that ended, by outcome.")
-                         .Register(r);
-  auto& jobs = prometheus::BuildGauge()
-                   .Name("trainyard_jobs")
-                   .Help("Jobs that are not final, by state.")
-                   .Register(r);
+      &Histograms(r, Metric::kCommitSeconds).Add({}, FastSeconds());
+  commit_commands_ = &Histograms(r, Metric::kCommitCommands).Add({}, Sizes());
+  commit_records_ = &Counters(r, Metric::kCommitRecords).Add({});
+  commit_failures_ = &Counters(r, Metric::kCommitFailures).Add({});
+  jobs_submitted_ = &Counters(r, Metric::kJobsSubmitted).Add({});
+  queue_wait_seconds_ =
+      &Histograms(r, Metric::kQueueWait).Add({}, SlowSeconds());
+  jobs_ended_ = &Counters(r, Metric::kJobsEnded);
+  run_seconds_ = &Histograms(r, Metric::kRunSeconds).Add({}, SlowSeconds());
+  attempts_ended_ = &Counters(r, Metric::kAttemptsEnded);
+  auto& jobs = Gauges(r, Metric::kJobs);
   jobs_queued_ = &jobs.Add({{"state", "queued"}});
   jobs_starting_ = &jobs.Add({{"state", "starting"}});
   jobs_running_ = &jobs.Add({{"state", "running"}});
-  inbox_ = &prometheus::BuildGauge()
-                .Name("trainyard_engine_inbox_commands")
-                .Help("Commands waiting for the engine.")
-                .Register(r)
-                .Add({});
-  auto& workers = prometheus::BuildGauge()
-                      .Name("trainyard_workers")
-                      .Help("Workers, by whether the server hears from them.")
-                      .Register(r);
+  inbox_ = &Gauges(r, Metric::kInboxCommands).Add({});
+  auto& workers = Gauges(r, Metric::kWorkers);
   workers_online_ = &workers.Add({{"state", "online"}});
   workers_silent_ = &workers.Add({{"state", "silent"}});
-  rpcs_ = &prometheus::BuildCounter()
-               .Name("trainyard_rpcs_total")
-               .Help("Calls that ended, by method and status code.")
-               .Register(r);
-  rpc_seconds_ =
-      &prometheus::BuildHistogram()
-           .Name("trainyard_rpc_duration_seconds")
-           .Help(
-               "Time from the start of a unary call to its end, by method and "
-               "status code.")
-           .Register(r);
-  streams_ = &prometheus::BuildGauge()
-                  .Name("trainyard_streams")
-                  .Help("Open streams, by method.")
-                  .Register(r);
-  telemetry_lines_ =
-      MakeCounter(r, "trainyard_telemetry_lines_total", "Log lines stored.");
-  telemetry_points_ = MakeCounter(r, "trainyard_telemetry_points_total",
-                                  "Metric points stored.");
+  workers_lost_ = &Counters(r, Metric::kWorkersLost).Add({});
+  rpcs_ = &Counters(r, Metric::kRpcs);
+  rpc_seconds_ = &Histograms(r, Metric::kRpcSeconds);
+  streams_ = &Gauges(r, Metric::kStreams);
+  telemetry_lines_ = &Counters(r, Metric::kTelemetryLines).Add({});
+  telemetry_points_ = &Counters(r, Metric::kTelemetryPoints).Add({});
 }
 
 PrometheusMetrics::~PrometheusMetrics() = default;
+
+void PrometheusMetrics::Add(std::weak_ptr<prometheus::Collectable> source) {
+  sources_->Add(std::move(source));
+}
 
 absl::StatusOr<std::unique_ptr<PrometheusMetrics>> PrometheusMetrics::Start(
     const std::string& address, const std::string& version) {
@@ -169,7 +133,7 @@ absl::StatusOr<std::unique_ptr<PrometheusMetrics>> PrometheusMetrics::Start(
   try {
     metrics->exposer_ =
         std::make_unique<prometheus::Exposer>(address, /*num_threads=*/1);
-    metrics->exposer_->RegisterCollectable(metrics->registry_);
+    metrics->exposer_->RegisterCollectable(metrics->sources_);
     const std::vector<int> ports = metrics->exposer_->GetListeningPorts();
     metrics->address_ =
         ports.empty() ? address
@@ -183,7 +147,7 @@ absl::StatusOr<std::unique_ptr<PrometheusMetrics>> PrometheusMetrics::Start(
 }
 
 std::string PrometheusMetrics::Render() const {
-  return prometheus::TextSerializer().Serialize(registry_->Collect());
+  return prometheus::TextSerializer().Serialize(sources_->Collect());
 }
 
 void PrometheusMetrics::OnCommit(size_t commands, size_t records,
@@ -210,6 +174,8 @@ void PrometheusMetrics::OnJobEnded(core::JobState state,
 void PrometheusMetrics::OnAttemptEnded(core::Outcome outcome) {
   attempts_ended_->Add({{"outcome", NameOf(outcome)}}).Increment();
 }
+
+void PrometheusMetrics::OnWorkerLost() { workers_lost_->Increment(); }
 
 void PrometheusMetrics::OnGauges(size_t queued, size_t starting, size_t running,
                                  size_t inbox, size_t workers_online,

@@ -1,6 +1,7 @@
 // Measurements for Prometheus: what the engine and the gRPC surface tell, as
-// the series trainyard_*, served over HTTP at /metrics. Labels are bounded:
-// nothing is labelled by job.
+// the series trainyard_*, served over HTTP at /metrics. Names and help texts
+// are those of server/telemetry/metric_table. Labels are bounded; series of
+// jobs and workers come from cluster_collector.
 //
 //   ASSIGN_OR_RETURN(auto metrics, PrometheusMetrics::Start("127.0.0.1:9464",
 //   "0.1.0")); Engine engine(options, clock, &store, metrics.get());
@@ -25,6 +26,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "server/adapters/collectable_set.h"
 #include "server/core/types.h"
 #include "server/engine/metrics.h"
 #include "server/telemetry/rpc_metrics.h"
@@ -43,6 +45,8 @@ class PrometheusMetrics : public engine::Metrics, public telemetry::RpcMetrics {
 
   // HOST:PORT with the port that was taken; empty: off.
   const std::string& address() const { return address_; }
+  // Adds series that are made at each scrape, for as long as `source` lives.
+  void Add(std::weak_ptr<prometheus::Collectable> source);
   // All series in Prometheus' text format.
   std::string Render() const;
 
@@ -53,6 +57,7 @@ class PrometheusMetrics : public engine::Metrics, public telemetry::RpcMetrics {
   void OnJobPlaced(absl::Duration queue_wait) override;
   void OnJobEnded(core::JobState state, absl::Duration run_time) override;
   void OnAttemptEnded(core::Outcome outcome) override;
+  void OnWorkerLost() override;
   void OnGauges(size_t queued, size_t starting, size_t running, size_t inbox,
                 size_t workers_online, size_t workers_silent) override;
 
@@ -73,6 +78,8 @@ class PrometheusMetrics : public engine::Metrics, public telemetry::RpcMetrics {
   Call FindCall(absl::string_view method, absl::string_view code);
 
   const std::shared_ptr<prometheus::Registry> registry_;
+  const std::shared_ptr<CollectableSet>
+      sources_;  // registry_ and what was added
   std::string address_;
 
   // Owned by the registry.
@@ -91,6 +98,7 @@ class PrometheusMetrics : public engine::Metrics, public telemetry::RpcMetrics {
   prometheus::Gauge* inbox_ = nullptr;
   prometheus::Gauge* workers_online_ = nullptr;
   prometheus::Gauge* workers_silent_ = nullptr;
+  prometheus::Counter* workers_lost_ = nullptr;
   prometheus::Family<prometheus::Counter>* rpcs_ = nullptr;
   prometheus::Family<prometheus::Histogram>* rpc_seconds_ = nullptr;
   prometheus::Family<prometheus::Gauge>* streams_ = nullptr;

@@ -180,6 +180,9 @@ void DecisionLoop::Note(const core::Record& record, Draft& draft) {
         worker->leaving != told->report.leaving) {
       draft.round.workers.insert(told->report.worker);
     }
+  } else if (const auto* lost = std::get_if<WorkerLost>(&record.change)) {
+    const Worker* worker = cluster_.FindWorker(lost->worker);
+    if (worker != nullptr && !worker->leaving) ++draft.workers_lost;
   }
   const bool about_attempt =
       std::holds_alternative<AttemptEnded>(record.change) ||
@@ -261,6 +264,7 @@ void DecisionLoop::Tell(const Draft& draft) {
   for (const core::Outcome outcome : draft.outcomes) {
     metrics_->OnAttemptEnded(outcome);
   }
+  for (size_t i = 0; i < draft.workers_lost; ++i) metrics_->OnWorkerLost();
   for (const auto& [state, run_time] : draft.ends) {
     metrics_->OnJobEnded(state, run_time);
   }

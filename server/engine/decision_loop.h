@@ -62,6 +62,7 @@ class DecisionLoop {
     std::vector<std::pair<core::JobState, absl::Duration>> ends;
     absl::Duration run_time;  // of the attempt that ended last
     size_t submits = 0;
+    size_t workers_lost = 0;
     Round round;
   };
 

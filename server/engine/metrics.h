@@ -20,6 +20,8 @@ class Metrics {
   virtual void OnJobPlaced(absl::Duration queue_wait) = 0;
   virtual void OnJobEnded(core::JobState state, absl::Duration run_time) = 0;
   virtual void OnAttemptEnded(core::Outcome outcome) = 0;
+  // Its lease ended without a word that it leaves.
+  virtual void OnWorkerLost() = 0;
   // After each round. Indexed by JobState: jobs in each state that is not
   // final.
   virtual void OnGauges(size_t queued, size_t starting, size_t running,
@@ -35,6 +37,7 @@ class NoMetrics : public Metrics {
   void OnJobPlaced(absl::Duration) override {}
   void OnJobEnded(core::JobState, absl::Duration) override {}
   void OnAttemptEnded(core::Outcome) override {}
+  void OnWorkerLost() override {}
   void OnGauges(size_t, size_t, size_t, size_t, size_t, size_t) override {}
 };
 

@@ -1,10 +1,12 @@
 #include "server/rpc/convert_telemetry.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "server/rpc/convert_readings.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/names.h"
 #include "server/rpc/validate_field.h"
@@ -45,6 +47,8 @@ absl::StatusOr<telemetry::Entry> ToEntry(const std::string& field,
       entry.kind = telemetry::Kind::kPoint;
       entry.payload = Payload(record.point());
       entry.progress = ToProgress(record.point());
+      entry.reading =
+          std::make_shared<telemetry::PointReading>(ToReading(record.point()));
       return entry;
     case v1::TelemetryRecord::kLine: {
       v1::LogLine line = record.line();
@@ -82,6 +86,13 @@ absl::StatusOr<std::vector<telemetry::Entry>> FromProto(
     entries.push_back(std::move(entry));
   }
   return entries;
+}
+
+absl::StatusOr<telemetry::Progress> ToProgress(
+    const telemetry::StoredEntry& entry) {
+  v1::MetricPoint point;
+  if (!point.ParseFromString(entry.payload)) return Damaged(entry);
+  return ToProgress(point);
 }
 
 absl::StatusOr<v1::AttemptLogLine> ToLogLine(

@@ -29,5 +29,7 @@ absl::StatusOr<v1::AttemptLogLine> ToLogLine(
     const telemetry::StoredEntry& entry);
 absl::StatusOr<v1::AttemptMetricPoint> ToMetricPoint(
     const telemetry::StoredEntry& entry);
+absl::StatusOr<telemetry::Progress> ToProgress(
+    const telemetry::StoredEntry& entry);
 
 }  // namespace trainyard::rpc

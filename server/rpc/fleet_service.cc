@@ -5,6 +5,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/str_cat.h"
+#include "server/rpc/convert_readings.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/convert_worker.h"
 #include "server/rpc/names.h"
@@ -47,26 +48,35 @@ void AskEngine(const Ports& ports, const UnaryCall& call,
   });
 }
 
-absl::Status Fill(const core::Cluster& cluster, const core::WorkerName& name,
-                  v1::Worker* out) {
+// The worker with what it tells of itself at the moment.
+v1::Worker View(const Ports& ports, const core::Worker& worker) {
+  v1::Worker proto = ToProto(worker);
+  const auto reading = ports.fleet_readings->Find(worker.name.value());
+  if (reading != nullptr) AddReading(*reading, &proto);
+  return proto;
+}
+
+absl::Status Fill(const Ports& ports, const core::Cluster& cluster,
+                  const core::WorkerName& name, v1::Worker* out) {
   const core::Worker* worker = cluster.FindWorker(name);
   if (worker == nullptr) {
     return absl::NotFoundError(
         absl::StrCat(WorkerResourceName(name), " is not known to this server"));
   }
-  *out = ToProto(*worker);
+  *out = View(ports, *worker);
   return absl::OkStatus();
 }
 
-void FillPage(const core::Cluster& cluster, const core::WorkerName& after,
-              size_t size, v1::ListWorkersResponse* response) {
+void FillPage(const Ports& ports, const core::Cluster& cluster,
+              const core::WorkerName& after, size_t size,
+              v1::ListWorkersResponse* response) {
   const auto& workers = cluster.workers();
   for (auto it = workers.upper_bound(after); it != workers.end(); ++it) {
     if (response->workers_size() == static_cast<int>(size)) {
       response->set_next_page_token(WorkerPageToken(std::prev(it)->first));
       return;
     }
-    *response->add_workers() = ToProto(it->second);
+    *response->add_workers() = View(ports, it->second);
   }
 }
 
@@ -82,12 +92,12 @@ grpc::ServerUnaryReactor* FleetService::ListWorkers(
     call.Done(size.ok() ? after.status() : size.status());
     return call.reactor();
   }
-  AskEngine(
-      ports_, call,
-      [after = *after, size = *size, response](const core::Cluster& cluster) {
-        FillPage(cluster, after, size, response);
-        return absl::OkStatus();
-      });
+  AskEngine(ports_, call,
+            [this, after = *after, size = *size,
+             response](const core::Cluster& cluster) {
+              FillPage(ports_, cluster, after, size, response);
+              return absl::OkStatus();
+            });
   return call.reactor();
 }
 
@@ -101,8 +111,8 @@ grpc::ServerUnaryReactor* FleetService::GetWorker(
     return call.reactor();
   }
   AskEngine(ports_, call,
-            [name = *name, response](const core::Cluster& cluster) {
-              return Fill(cluster, name, response->mutable_worker());
+            [this, name = *name, response](const core::Cluster& cluster) {
+              return Fill(ports_, cluster, name, response->mutable_worker());
             });
   return call.reactor();
 }
@@ -120,9 +130,10 @@ grpc::ServerUnaryReactor* FleetService::DrainWorker(
       core::DrainWorker{*name, !request->undo()},
       [this, call, response, name = *name](const core::Reply& reply) {
         if (!reply.status.ok()) return call.Done(reply.status);
-        AskEngine(ports_, call, [name, response](const core::Cluster& cluster) {
-          return Fill(cluster, name, response->mutable_worker());
-        });
+        AskEngine(
+            ports_, call, [this, name, response](const core::Cluster& cluster) {
+              return Fill(ports_, cluster, name, response->mutable_worker());
+            });
       });
   return call.reactor();
 }

@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "server/core/explain.h"
 #include "server/rpc/convert_job.h"
+#include "server/rpc/convert_telemetry.h"
 
 namespace trainyard::rpc {
 namespace {
@@ -54,6 +55,45 @@ std::string Join(absl::string_view stored, absl::string_view explained) {
   return absl::StrCat(absl::StripSuffix(stored, "."), ". ", explained);
 }
 
+// The newest points of a job; figures that one has not come from those before.
+constexpr size_t kRecalledPoints = 8;
+
+// Of a job that ran before the server started; none: nullopt. An error is as
+// none: the job itself is known.
+std::optional<telemetry::Progress> Recall(const Ports& ports, uint64_t job) {
+  const auto after = ports.points->Tail(job, telemetry::Kind::kPoint,
+                                        /*attempt=*/0, kRecalledPoints);
+  if (!after.ok()) return std::nullopt;
+  telemetry::ReadRequest request;
+  request.job = job;
+  request.kind = telemetry::Kind::kPoint;
+  request.after = *after;
+  request.limit = kRecalledPoints;
+  const auto page = ports.points->Read(request);
+  if (!page.ok() || page->entries.empty()) return std::nullopt;
+  std::optional<telemetry::Progress> newest;
+  for (const telemetry::StoredEntry& entry : page->entries) {
+    auto progress = ToProgress(entry);
+    if (!progress.ok()) continue;
+    if (newest.has_value()) {
+      if (!progress->loss) progress->loss = newest->loss;
+      if (!progress->samples_per_second) {
+        progress->samples_per_second = newest->samples_per_second;
+      }
+    }
+    newest = *progress;
+  }
+  if (newest.has_value()) ports.hub->Recall(job, *newest);
+  return newest;
+}
+
+std::optional<telemetry::Progress> ProgressOf(const Ports& ports,
+                                              const engine::StoredJob& job) {
+  auto progress = ports.hub->Latest(job.id.value());
+  if (progress.has_value() || job.attempts.empty()) return progress;
+  return Recall(ports, job.id.value());
+}
+
 void DropOldStderr(v1::Job* job) {
   int kept = 0;
   for (int i = job->attempts_size() - 1; i >= 0; --i) {
@@ -82,8 +122,7 @@ absl::StatusOr<std::vector<v1::Job>> ViewJobs(
       waiting.push_back(item.id);
       places.push_back(jobs.size());
     }
-    const std::optional<telemetry::Progress> progress =
-        ports.hub->Latest(item.id.value());
+    const std::optional<telemetry::Progress> progress = ProgressOf(ports, item);
     if (progress.has_value()) *job.mutable_progress() = ToProto(*progress);
     jobs.push_back(std::move(job));
   }

@@ -12,6 +12,7 @@
 #include "server/rpc/executor.h"
 #include "server/rpc/job_feed.h"
 #include "server/rpc/pulse.h"
+#include "server/telemetry/fleet_readings.h"
 #include "server/telemetry/hub.h"
 #include "server/telemetry/points.h"
 #include "server/telemetry/rpc_metrics.h"
@@ -36,6 +37,7 @@ struct Ports {
   engine::BlobStore* blobs = nullptr;
   telemetry::Hub* hub = nullptr;
   telemetry::PointStore* points = nullptr;
+  telemetry::FleetReadings* fleet_readings = nullptr;
   telemetry::RpcMetrics* metrics = nullptr;
   const Clock* clock = nullptr;
   Executor* executor = nullptr;

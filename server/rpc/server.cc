@@ -46,6 +46,7 @@ Ports MakePorts(const ServerOptions& options, const Backends& backends,
   ports.blobs = backends.blobs;
   ports.hub = backends.hub;
   ports.points = backends.points;
+  ports.fleet_readings = backends.fleet_readings;
   ports.metrics = backends.metrics;
   ports.clock = backends.clock;
   ports.executor = executor;

@@ -27,6 +27,7 @@
 #include "server/rpc/ports.h"
 #include "server/rpc/pulse.h"
 #include "server/rpc/worker_service.h"
+#include "server/telemetry/fleet_readings.h"
 #include "server/telemetry/hub.h"
 #include "server/telemetry/points.h"
 #include "server/telemetry/rpc_metrics.h"
@@ -47,6 +48,7 @@ struct Backends {
   engine::BlobStore* blobs = nullptr;
   telemetry::Hub* hub = nullptr;
   telemetry::PointStore* points = nullptr;
+  telemetry::FleetReadings* fleet_readings = nullptr;
   telemetry::RpcMetrics* metrics = nullptr;
   const Clock* clock = nullptr;
 };

@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "server/rpc/convert_readings.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/convert_worker.h"
 #include "server/rpc/finish_gate.h"
@@ -83,6 +84,8 @@ class Synchronize final : public Reactor,
         reported_.insert(status.key);
       }
     }
+    reading_ =
+        std::make_shared<const telemetry::WorkerReading>(ToReading(request_));
     if (first) {
       spdlog::info("worker {} opened its stream: instance {}, version {}, {}",
                    worker_.value(), instance_, report.version, report.platform);
@@ -97,6 +100,7 @@ class Synchronize final : public Reactor,
         !next.ok()) {
       End(next);
     } else {
+      ports_.fleet_readings->Set(worker_.value(), std::move(reading_));
       {
         absl::MutexLock lock(&mutex_);
         heard_ = ports_.clock->Now();  // the engine's delay is not the worker's
@@ -260,6 +264,7 @@ class Synchronize final : public Reactor,
     if (subscription != 0) ports_.engine->UnsubscribeWorker(subscription);
     if (!worker_.empty()) {
       sessions_->Close(worker_, this, [this] {
+        ports_.fleet_readings->Forget(worker_.value());
         ports_.engine->Post(core::DisconnectWorker{worker_, instance_},
                             [](const core::Reply&) {});
       });
@@ -284,6 +289,7 @@ class Synchronize final : public Reactor,
   v1::SynchronizeRequest request_;
   core::WorkerName worker_;
   std::string instance_;
+  std::shared_ptr<const telemetry::WorkerReading> reading_;
   bool subscribed_ = false;
 
   v1::SynchronizeResponse response_;  // Write's, or on its way

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -42,6 +43,8 @@ class TelemetryReport final
   }
 
  private:
+  using JobName = std::shared_ptr<const std::string>;
+
   void OnReadDone(bool ok) override {
     if (!ok) return End(absl::OkStatus());  // half-closed, or broken
     if (!gate_.Enter()) return;
@@ -84,8 +87,10 @@ class TelemetryReport final
                                  entry.attempt.attempt};
       uint64_t& ack = acks[key];
       ack = std::max(ack, entry.sequence);
-      ASSIGN_OR_RETURN(const bool owned, IsOwned(key));
-      if (owned) wanted.push_back(std::move(entry));
+      ASSIGN_OR_RETURN(const JobName name, OwnedName(key));
+      if (name == nullptr) continue;
+      if (entry.reading != nullptr) entry.reading->job_name = name;
+      wanted.push_back(std::move(entry));
     }
     response_.Clear();
     for (const auto& [key, sequence] : acks) {
@@ -97,8 +102,9 @@ class TelemetryReport final
     return wanted;
   }
 
-  // Whether the attempt was placed on this worker.
-  absl::StatusOr<bool> IsOwned(core::AttemptKey key) {
+  // The name of the job, if the attempt was placed on this worker; else
+  // nullptr.
+  absl::StatusOr<JobName> OwnedName(core::AttemptKey key) {
     if (known_worker_ != request_.worker() || known_.size() >= kMaxKnown) {
       known_.clear();
       known_worker_ = request_.worker();
@@ -114,8 +120,10 @@ class TelemetryReport final
                       return attempt.number == key.attempt &&
                              attempt.worker.value() == request_.worker();
                     });
-    known_.emplace(key, owned);
-    return owned;
+    JobName name;
+    if (owned) name = std::make_shared<const std::string>(job->name);
+    known_.emplace(key, name);
+    return name;
   }
 
   void CountKinds(const std::vector<telemetry::Entry>& entries) {
@@ -172,7 +180,7 @@ class TelemetryReport final
   v1::ReportTelemetryRequest request_;
   v1::ReportTelemetryResponse response_;
   std::string known_worker_;
-  absl::flat_hash_map<core::AttemptKey, bool> known_;
+  absl::flat_hash_map<core::AttemptKey, JobName> known_;
   size_t lines_ = 0;
   size_t points_ = 0;
 

@@ -60,6 +60,7 @@ class ServerTest : public testing::Test {
     backends.blobs = &blobs_;
     backends.hub = hub_.get();
     backends.points = &points_;
+    backends.fleet_readings = &fleet_readings_;
     backends.metrics = &metrics_;
     backends.clock = RealClock();
     options_.listen = "127.0.0.1:0";
@@ -131,6 +132,7 @@ class ServerTest : public testing::Test {
   telemetry::NoRpcMetrics metrics_;
   ServerOptions options_;
   std::unique_ptr<engine::Engine> engine_;
+  telemetry::FleetReadings fleet_readings_;
   std::unique_ptr<telemetry::Hub> hub_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::JobService::Stub> jobs_;

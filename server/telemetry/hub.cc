@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 
@@ -20,8 +21,8 @@ size_t Bytes(const std::vector<Entry>& entries) {
 
 }  // namespace
 
-Hub::Hub(HubOptions options, PointStore* points)
-    : options_(options), points_(points) {
+Hub::Hub(HubOptions options, PointStore* points, Observer observer)
+    : options_(options), points_(points), observer_(std::move(observer)) {
   absl::MutexLock lock(&stop_mutex_);
   thread_ = std::thread([this] { Run(); });
 }
@@ -93,20 +94,24 @@ void Hub::Store(std::vector<Report> reports) {
       absl::MutexLock lock(&mutex_);
       for (const Entry& entry : all) {
         jobs.insert(entry.attempt.job);
-        if (entry.progress.has_value()) Remember(entry);
+        if (entry.progress.has_value()) {
+          Remember(entry.attempt.job, *entry.progress);
+        }
       }
+    }
+    for (const Entry& entry : all) {
+      if (entry.reading != nullptr && observer_ != nullptr) observer_(entry);
     }
     Wake(std::vector<uint64_t>(jobs.begin(), jobs.end()));
   }
   for (Report& report : reports) report.done(status);
 }
 
-void Hub::Remember(const Entry& entry) {
-  const uint64_t job = entry.attempt.job;
+void Hub::Remember(uint64_t job, const Progress& progress) {
   auto [found, added] = newest_.try_emplace(job);
   if (!added) ages_.erase(found->second.age);
   const Progress before = found->second.progress;
-  Progress& now = found->second.progress = *entry.progress;
+  Progress& now = found->second.progress = progress;
   if (!now.samples_per_second.has_value())
     now.samples_per_second = before.samples_per_second;
   if (!now.loss.has_value()) now.loss = before.loss;
@@ -151,6 +156,11 @@ std::optional<Progress> Hub::Latest(uint64_t job) const {
   const auto found = newest_.find(job);
   if (found == newest_.end()) return std::nullopt;
   return found->second.progress;
+}
+
+void Hub::Recall(uint64_t job, const Progress& progress) {
+  absl::MutexLock lock(&mutex_);
+  if (!newest_.contains(job)) Remember(job, progress);
 }
 
 }  // namespace trainyard::telemetry

@@ -41,8 +41,10 @@ struct HubOptions {
 class Hub {
  public:
   using Done = absl::AnyInvocable<void(const absl::Status&)>;
+  // Called with each stored entry that has a reading.
+  using Observer = std::function<void(const Entry&)>;
 
-  Hub(HubOptions options, PointStore* points);
+  Hub(HubOptions options, PointStore* points, Observer observer = nullptr);
   ~Hub();  // stops
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
@@ -57,8 +59,12 @@ class Hub {
   uint64_t Subscribe(uint64_t job, std::function<void()> wake);
   void Unsubscribe(uint64_t subscription);
 
-  // Newest progress heard of since the server started; none: nullopt.
+  // Newest progress heard of since the server started, or recalled; none:
+  // nullopt.
   std::optional<Progress> Latest(uint64_t job) const;
+  // Progress that was stored before the server started; what was heard since
+  // stands.
+  void Recall(uint64_t job, const Progress& progress);
 
   // Stores what waits, then ends the thread. Idempotent.
   void Stop();
@@ -84,11 +90,13 @@ class Hub {
   }
   std::vector<Report> TakeReports() ABSL_LOCKS_EXCLUDED(mutex_);
   void Store(std::vector<Report> reports);
-  void Remember(const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remember(uint64_t job, const Progress& progress)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Wake(const std::vector<uint64_t>& jobs);
 
   const HubOptions options_;
   PointStore* const points_;
+  const Observer observer_;
 
   mutable absl::Mutex mutex_;
   std::deque<Report> queue_ ABSL_GUARDED_BY(mutex_);

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -19,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/telemetry/readings.h"
 
 namespace trainyard::telemetry {
 
@@ -53,6 +55,8 @@ struct Entry {
   Kind kind = Kind::kLine;
   std::string payload;
   std::optional<Progress> progress;  // with Kind::kPoint
+  // With Kind::kPoint, where someone wants it for series.
+  std::shared_ptr<PointReading> reading = nullptr;
 };
 
 // One line or point on its way out.

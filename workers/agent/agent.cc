@@ -1,5 +1,6 @@
 #include "workers/agent/agent.h"
 
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -76,13 +77,23 @@ SessionOptions Agent::MakeSessionOptions() const {
           .seed = options_.seed};
 }
 
+MachineReport Agent::DescribeMachine() const {
+  MachineReport report;
+  for (const auto& device : devices_) {
+    report.devices.push_back({device->Describe(), device->Sample(0)});
+  }
+  struct statvfs disk;
+  if (statvfs(work_dir_.path().c_str(), &disk) == 0 && disk.f_blocks > 0) {
+    report.disk = DiskSpace{
+        .free_bytes = uint64_t{disk.f_bavail} * uint64_t{disk.f_frsize},
+        .size_bytes = uint64_t{disk.f_blocks} * uint64_t{disk.f_frsize}};
+  }
+  return report;
+}
+
 SessionCallbacks Agent::MakeSessionCallbacks() {
   SessionCallbacks callbacks;
-  callbacks.describe_devices = [this] {
-    std::vector<DeviceInfo> infos;
-    for (const auto& device : devices_) infos.push_back(device->Describe());
-    return infos;
-  };
+  callbacks.describe_machine = [this] { return DescribeMachine(); };
   callbacks.on_open = [this](StreamOpened event) { inbox_.Post(event); };
   callbacks.on_desired = [this](DesiredReceived event) {
     inbox_.Post(std::move(event));

@@ -73,6 +73,8 @@ class Agent {
  private:
   SessionOptions MakeSessionOptions() const;
   SessionCallbacks MakeSessionCallbacks();
+  // As of now.
+  MachineReport DescribeMachine() const;
   void Perform(const Effect& effect);
   // One per kind of effect.
   void Do(const Prepare& effect);

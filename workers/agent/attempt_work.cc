@@ -3,11 +3,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <optional>
+#include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "workers/agent/convert.h"
 #include "workers/agent/runner_spec.h"
 #include "workers/agent/text.h"
@@ -16,6 +20,20 @@ namespace trainyard::agent {
 namespace {
 
 constexpr char kStopCommand[] = R"({"command":"stop"})";
+
+// "cpu (Intel Xeon), 2 threads".
+std::string DevicesText(const std::vector<DeviceInfo>& devices,
+                        uint32_t threads) {
+  std::vector<std::string> texts;
+  for (const DeviceInfo& device : devices) {
+    texts.push_back(device.model.empty()
+                        ? device.id
+                        : absl::StrCat(device.id, " (",
+                                       BoundedUtf8(device.model, 200), ")"));
+  }
+  return absl::StrCat(absl::StrJoin(texts, " and "), ", ", threads,
+                      threads == 1 ? " thread" : " threads");
+}
 
 }  // namespace
 
@@ -58,6 +76,7 @@ void AttemptWork::Spawn() {
     WriteRunnerPid(folder_, pid);
     usage_ = std::make_unique<UsageSampler>(pid, devices_, threads_,
                                             context_->clock);
+    story_.emplace(DevicesText(device_infos_, threads_));
   };
   callbacks.on_event = [this](RunnerEvent event) { OnEvent(std::move(event)); };
   callbacks.on_line = [this](v1::LogLine::Stream stream, std::string text) {
@@ -119,6 +138,7 @@ void AttemptWork::Release() {
 }
 
 void AttemptWork::OnEvent(RunnerEvent event) {
+  if (const std::optional<std::string> text = story_->On(event)) Remark(*text);
   if (auto* point = std::get_if<v1::MetricPoint>(&event)) {
     usage_->Fill(*point);
     context_->spool->AddPoint(key_, std::move(*point));

@@ -28,6 +28,7 @@
 #include "workers/agent/devices/device.h"
 #include "workers/agent/input_cache.h"
 #include "workers/agent/spool.h"
+#include "workers/agent/story.h"
 #include "workers/agent/supervisor.h"
 #include "workers/agent/usage.h"
 #include "workers/agent/work_dir.h"
@@ -103,6 +104,7 @@ class AttemptWork {
   uint32_t threads_ = 1;
 
   std::unique_ptr<UsageSampler> usage_;  // the supervisor's thread
+  std::optional<Story> story_;           // the same
   std::unique_ptr<Supervisor> supervisor_;
 
   absl::Mutex mutex_;

@@ -119,7 +119,9 @@ v1::AttemptStatus ToProto(const AttemptStatus& status) {
   return proto;
 }
 
-v1::Device ToProto(const DeviceInfo& device) {
+v1::Device ToProto(const DeviceReport& report) {
+  const DeviceInfo& device = report.info;
+  const DeviceSample& sample = report.sample;
   v1::Device proto;
   proto.set_id(device.id);
   proto.set_kind(ToProto(device.kind));
@@ -127,6 +129,25 @@ v1::Device ToProto(const DeviceInfo& device) {
   proto.set_memory_bytes(device.memory_bytes);
   proto.set_free_memory_bytes(device.free_memory_bytes);
   proto.set_cores(device.cores);
+  if (sample.utilization) proto.set_utilization(*sample.utilization);
+  if (sample.temperature_celsius) {
+    proto.set_temperature_celsius(*sample.temperature_celsius);
+  }
+  if (sample.power_watts) proto.set_power_watts(*sample.power_watts);
+  return proto;
+}
+
+v1::DeviceUsage ToProto(const std::string& id, const DeviceSample& sample) {
+  v1::DeviceUsage proto;
+  proto.set_id(id);
+  if (sample.runner_memory_bytes) {
+    proto.set_memory_bytes(*sample.runner_memory_bytes);
+  }
+  if (sample.utilization) proto.set_utilization(*sample.utilization);
+  if (sample.temperature_celsius) {
+    proto.set_temperature_celsius(*sample.temperature_celsius);
+  }
+  if (sample.power_watts) proto.set_power_watts(*sample.power_watts);
   return proto;
 }
 

@@ -15,7 +15,8 @@ namespace trainyard::agent {
 
 v1::AttemptKey ToProto(const AttemptKey& key);
 v1::AttemptStatus ToProto(const AttemptStatus& status);
-v1::Device ToProto(const DeviceInfo& device);
+v1::Device ToProto(const DeviceReport& device);
+v1::DeviceUsage ToProto(const std::string& id, const DeviceSample& sample);
 google::protobuf::Timestamp ToProto(absl::Time time);
 
 AttemptKey FromProto(const v1::AttemptKey& key);

@@ -165,8 +165,11 @@ absl::StatusOr<RunnerEvent> ParseRunnerEvent(absl::string_view line) {
     return RunnerEvent(TerminalEvent{.kind = TerminalEvent::Kind::kStopped});
   }
   if (name == "started") {
-    ASSIGN_OR_RETURN(const uint64_t step, Count(object, "step", 0, kMax));
-    return RunnerEvent(StartedEvent{step});
+    StartedEvent event;
+    ASSIGN_OR_RETURN(event.step, Count(object, "step", 0, kMax));
+    ASSIGN_OR_RETURN(event.total_steps, Count(object, "total_steps", 0, kMax));
+    ASSIGN_OR_RETURN(event.parameters, Count(object, "parameters", 0, kMax));
+    return RunnerEvent(event);
   }
   if (name == "checkpoint") {
     CheckpointEvent event;

@@ -18,7 +18,9 @@ namespace trainyard::agent {
 inline constexpr size_t kMaxEventBytes = 64 * 1024;
 
 struct StartedEvent {
-  uint64_t step = 0;
+  uint64_t step = 0;         // above 0 after a resume
+  uint64_t total_steps = 0;  // 0: not known
+  uint64_t parameters = 0;   // 0: not known
 };
 struct CheckpointEvent {
   uint64_t step = 0;

@@ -154,8 +154,13 @@ v1::SynchronizeRequest Session::MakeRequest(const Snapshot& snapshot,
   request.set_platform(options_.platform);
   request.mutable_labels()->insert(options_.labels.begin(),
                                    options_.labels.end());
-  for (const DeviceInfo& device : callbacks_.describe_devices()) {
+  const MachineReport machine = callbacks_.describe_machine();
+  for (const DeviceReport& device : machine.devices) {
     *request.add_devices() = ToProto(device);
+  }
+  if (machine.disk) {
+    request.mutable_disk()->set_free_bytes(machine.disk->free_bytes);
+    request.mutable_disk()->set_size_bytes(machine.disk->size_bytes);
   }
   request.set_leaving(snapshot.leaving);
   for (const AttemptStatus& attempt : snapshot.attempts) {

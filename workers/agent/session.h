@@ -45,7 +45,7 @@ struct SessionOptions {
 // Called on the session's threads; must not block for long.
 struct SessionCallbacks {
   // Fresh, for each message.
-  std::function<std::vector<DeviceInfo>()> describe_devices;
+  std::function<MachineReport()> describe_machine;
   std::function<void(StreamOpened)> on_open;
   std::function<void(DesiredReceived)> on_desired;
   // The first answer on a stream: the server took us.

@@ -22,8 +22,11 @@ class Client {
  public:
   explicit Client(std::shared_ptr<grpc::Channel> channel) {
     SessionCallbacks callbacks;
-    callbacks.describe_devices = [] {
-      return std::vector<DeviceInfo>{{.id = "cpu", .cores = 4}};
+    callbacks.describe_machine = [] {
+      return MachineReport{
+          .devices = {{.info = {.id = "cpu", .cores = 4},
+                       .sample = {.utilization = 0.25, .power_watts = 12}}},
+          .disk = DiskSpace{.free_bytes = 10, .size_bytes = 100}};
     };
     callbacks.on_open = [this](StreamOpened event) {
       absl::MutexLock lock(&mutex_);
@@ -80,7 +83,12 @@ TEST(SessionTest, SaysWhatItIsAndHearsWhatItShouldBe) {
   EXPECT_TRUE(server.AwaitReport([](const auto& report) {
     return report.worker() == "w1" && report.instance_id() == "abc" &&
            report.labels().at("zone") == "a" && report.devices_size() == 1 &&
-           report.devices(0).cores() == 4 && report.applied_sequence() == 0;
+           report.devices(0).cores() == 4 && report.applied_sequence() == 0 &&
+           report.devices(0).utilization() == 0.25 &&
+           report.devices(0).power_watts() == 12 &&
+           !report.devices(0).has_temperature_celsius() &&
+           report.disk().free_bytes() == 10 &&
+           report.disk().size_bytes() == 100;
   }));
   EXPECT_EQ(client.connected, 1);
 }

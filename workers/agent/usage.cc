@@ -11,12 +11,6 @@ namespace {
 // A runner that reports more often gets the same sample again.
 constexpr absl::Duration kSampleInterval = absl::Milliseconds(500);
 
-bool AllCpu(const std::vector<const Device*>& devices) {
-  return std::all_of(devices.begin(), devices.end(), [](const Device* device) {
-    return device->Describe().kind == DeviceKind::kCpu;
-  });
-}
-
 template <typename T>
 void Add(const std::optional<T>& value, std::optional<T>& sum) {
   if (value) sum = sum.value_or(T()) + *value;
@@ -26,18 +20,29 @@ void Add(const std::optional<T>& value, std::optional<T>& sum) {
 
 UsageSampler::UsageSampler(pid_t runner, std::vector<const Device*> devices,
                            uint32_t cores, Clock* clock)
-    : runner_(runner),
-      devices_(std::move(devices)),
-      on_cpu_(AllCpu(devices_)),
-      clock_(clock),
-      process_(runner, cores, clock) {}
+    : runner_(runner), clock_(clock), process_(runner, cores, clock) {
+  for (const Device* device : devices) {
+    const DeviceInfo info = device->Describe();
+    devices_.push_back({device, info.id, info.kind, {}});
+  }
+}
 
-DeviceSample UsageSampler::SampleDevices() const {
+void UsageSampler::SampleAll() {
+  const ProcessSample process = process_.Sample();
+  rss_bytes_ = process.rss_bytes;
+  for (Sampled& one : devices_) {
+    one.sample = one.device->Sample(runner_);
+    if (one.kind == DeviceKind::kCpu) {
+      one.sample.utilization = process.cpu_share;
+    }
+  }
+}
+
+DeviceSample UsageSampler::Together() const {
   DeviceSample all;
   double utilization = 0;
   int busy = 0;
-  for (const Device* device : devices_) {
-    const DeviceSample one = device->Sample(runner_);
+  for (const auto& [device, id, kind, one] : devices_) {
     if (one.utilization) {
       utilization += *one.utilization;
       ++busy;
@@ -54,28 +59,45 @@ DeviceSample UsageSampler::SampleDevices() const {
   return all;
 }
 
+void UsageSampler::Complete(const v1::MetricPoint& point,
+                            DeviceSample& sample) const {
+  if (devices_.size() != 1) return;
+  if (point.has_utilization()) sample.utilization = point.utilization();
+  if (point.has_device_memory_bytes()) {
+    sample.runner_memory_bytes = point.device_memory_bytes();
+  }
+  if (point.has_temperature_celsius()) {
+    sample.temperature_celsius = point.temperature_celsius();
+  }
+  if (point.has_power_watts()) sample.power_watts = point.power_watts();
+}
+
 void UsageSampler::Fill(v1::MetricPoint& point) {
   const absl::Time now = clock_->Now();
   *point.mutable_time() = ToProto(now);
   if (now - sampled_at_ >= kSampleInterval) {
-    device_sample_ = SampleDevices();
-    const ProcessSample process = process_.Sample();
-    rss_bytes_ = process.rss_bytes;
-    if (on_cpu_) device_sample_.utilization = process.cpu_share;
+    SampleAll();
     sampled_at_ = now;
   }
+  point.clear_devices();
+  for (const Sampled& one : devices_) {
+    DeviceSample sample = one.sample;
+    Complete(point, sample);
+    *point.add_devices() = ToProto(one.id, sample);
+  }
+  const DeviceSample all = Together();
   if (!point.has_rss_bytes() && rss_bytes_) point.set_rss_bytes(*rss_bytes_);
-  if (!point.has_utilization() && device_sample_.utilization) {
-    point.set_utilization(*device_sample_.utilization);
+  if (!point.has_utilization() && all.utilization) {
+    point.set_utilization(*all.utilization);
   }
-  if (!point.has_device_memory_bytes() && device_sample_.runner_memory_bytes) {
-    point.set_device_memory_bytes(*device_sample_.runner_memory_bytes);
+  if (!point.has_device_memory_bytes() && all.runner_memory_bytes) {
+    point.set_device_memory_bytes(*all.runner_memory_bytes);
   }
-  if (!point.has_temperature_celsius() && device_sample_.temperature_celsius) {
-    point.set_temperature_celsius(*device_sample_.temperature_celsius);
+  if (!point.has_temperature_celsius() && all.temperature_celsius) {
+    point.set_temperature_celsius(*all.temperature_celsius);
   }
-  if (!point.has_power_watts() && device_sample_.power_watts) {
-    point.set_power_watts(*device_sample_.power_watts);
+  if (!point.has_power_watts() && all.power_watts) {
+    point.set_power_watts(*all.power_watts);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -29,16 +30,24 @@ class UsageSampler {
   void Fill(v1::MetricPoint& point);
 
  private:
+  struct Sampled {
+    const Device* device;
+    std::string id;
+    DeviceKind kind;
+    DeviceSample sample;
+  };
+
+  void SampleAll();
   // Of all devices together: mean utilisation, hottest, sums.
-  DeviceSample SampleDevices() const;
+  DeviceSample Together() const;
+  // What the runner says of its only device and the agent cannot measure.
+  void Complete(const v1::MetricPoint& point, DeviceSample& sample) const;
 
   const pid_t runner_;
-  const std::vector<const Device*> devices_;
-  const bool on_cpu_;
+  std::vector<Sampled> devices_;
   Clock* const clock_;
   ProcessUsage process_;
   std::optional<uint64_t> rss_bytes_;
-  DeviceSample device_sample_;
   absl::Time sampled_at_ = absl::InfinitePast();
 };
 

@@ -29,7 +29,8 @@ std::optional<uint64_t> ReadNumber(const std::string& path) {
 }
 
 // "name value" lines, as in memory.stat.
-uint64_t ReadStat(const std::string& path, absl::string_view name) {
+std::optional<uint64_t> ReadStat(const std::string& path,
+                                 absl::string_view name) {
   for (const std::string& line : ReadLines(path)) {
     const std::pair<std::string, std::string> parts =
         absl::StrSplit(line, absl::MaxSplits(' ', 1));
@@ -38,7 +39,7 @@ uint64_t ReadStat(const std::string& path, absl::string_view name) {
       return value;
     }
   }
-  return 0;
+  return std::nullopt;
 }
 
 // The group and those above it: each may set a limit.
@@ -53,9 +54,11 @@ std::vector<std::string> GroupsUpwards(const std::string& mount,
   return folders;
 }
 
-void LimitCores(double cores, CgroupLimits& limits) {
-  if (cores <= 0) return;
-  limits.cores = limits.cores == 0 ? cores : std::min(limits.cores, cores);
+void LimitCores(double cores, std::optional<absl::Duration> cpu_time,
+                CgroupLimits& limits) {
+  if (cores <= 0 || (limits.cores > 0 && limits.cores <= cores)) return;
+  limits.cores = cores;
+  limits.cpu_time = cpu_time;
 }
 
 void LimitMemory(uint64_t bytes, uint64_t used, uint64_t cache,
@@ -74,12 +77,17 @@ void ReadV2(const std::string& folder, CgroupLimits& limits) {
     double period = 0;
     if (absl::SimpleAtod(parts.first, &quota) &&
         absl::SimpleAtod(parts.second, &period) && period > 0) {
-      LimitCores(quota / period, limits);
+      std::optional<absl::Duration> used;
+      if (const auto micros = ReadStat(folder + "/cpu.stat", "usage_usec")) {
+        used = absl::Microseconds(*micros);
+      }
+      LimitCores(quota / period, used, limits);
     }
   }
   if (const auto max = ReadNumber(folder + "/memory.max")) {
     LimitMemory(*max, ReadNumber(folder + "/memory.current").value_or(0),
-                ReadStat(folder + "/memory.stat", "inactive_file"), limits);
+                ReadStat(folder + "/memory.stat", "inactive_file").value_or(0),
+                limits);
   }
 }
 
@@ -90,15 +98,21 @@ void ReadV1(const std::string& cgroup, const std::string& controller,
     const auto quota = ReadNumber(folder + "/cpu.cfs_quota_us");
     const auto period = ReadNumber(folder + "/cpu.cfs_period_us");
     if (quota && period && *period > 0) {
+      // Mounted together with the controller that counts, as a rule.
+      std::optional<absl::Duration> used;
+      if (const auto nanos = ReadNumber(folder + "/cpuacct.usage")) {
+        used = absl::Nanoseconds(*nanos);
+      }
       LimitCores(static_cast<double>(*quota) / static_cast<double>(*period),
-                 limits);
+                 used, limits);
     }
     const auto max = ReadNumber(folder + "/memory.limit_in_bytes");
     // Version 1 says "no limit" as a number near 2^63.
     if (max && *max < (uint64_t{1} << 62)) {
       LimitMemory(
           *max, ReadNumber(folder + "/memory.usage_in_bytes").value_or(0),
-          ReadStat(folder + "/memory.stat", "total_inactive_file"), limits);
+          ReadStat(folder + "/memory.stat", "total_inactive_file").value_or(0),
+          limits);
     }
   }
 }

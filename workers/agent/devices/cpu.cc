@@ -21,6 +21,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "workers/agent/devices/cgroup.h"
+#include "workers/agent/devices/cpu_sensors.h"
+#include "workers/agent/devices/cpu_usage.h"
 
 namespace trainyard::agent {
 namespace {
@@ -103,8 +105,11 @@ std::string ModelName(const std::string& root) {
 
 class CpuDevice : public Device {
  public:
-  explicit CpuDevice(std::string root)
-      : root_(std::move(root)), model_(ModelName(root_)) {}
+  CpuDevice(std::string root, Clock* clock)
+      : root_(std::move(root)),
+        model_(ModelName(root_)),
+        usage_(root_, clock),
+        sensors_(root_, clock) {}
 
   DeviceInfo Describe() const override {
     const CgroupLimits limits = ReadCgroupLimits(root_);
@@ -130,17 +135,25 @@ class CpuDevice : public Device {
   }
 
   // The runner's own use of the cores is in process_usage.h.
-  DeviceSample Sample(pid_t) const override { return {}; }
+  DeviceSample Sample(pid_t runner) const override {
+    DeviceSample sample;
+    if (runner == 0) sample.utilization = usage_.Sample();
+    sample.temperature_celsius = sensors_.Temperature();
+    sample.power_watts = sensors_.Power();
+    return sample;
+  }
 
  private:
   const std::string root_;
   const std::string model_;
+  mutable CpuUsage usage_;
+  mutable CpuSensors sensors_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> MakeCpuDevice(const std::string& root) {
-  return std::make_unique<CpuDevice>(root);
+std::unique_ptr<Device> MakeCpuDevice(const std::string& root, Clock* clock) {
+  return std::make_unique<CpuDevice>(root, clock);
 }
 
 }  // namespace trainyard::agent

@@ -7,11 +7,13 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "workers/agent/devices/device.h"
 
 namespace trainyard::agent {
 
 // `root` is where /proc and /sys are looked for; tests give their own.
-std::unique_ptr<Device> MakeCpuDevice(const std::string& root = "");
+std::unique_ptr<Device> MakeCpuDevice(const std::string& root = "",
+                                      Clock* clock = RealClock());
 
 }  // namespace trainyard::agent

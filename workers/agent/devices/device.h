@@ -23,8 +23,7 @@ struct DeviceInfo {
   uint32_t cores = 0;  // CPUs only
 };
 
-// What a device tells of itself while a runner works on it; unset: it has no
-// such figure.
+// What a device tells of itself; unset: it has no such figure.
 struct DeviceSample {
   std::optional<double> utilization;            // 0 to 1
   std::optional<uint64_t> runner_memory_bytes;  // device memory of the runner
@@ -38,7 +37,23 @@ class Device {
   virtual ~Device() = default;
   // As of now: free memory changes.
   virtual DeviceInfo Describe() const = 0;
+  // While `runner` works on it. 0: of the device as a whole, whoever uses it;
+  // for those that count from call to call, since the call before with 0.
   virtual DeviceSample Sample(pid_t runner) const = 0;
+};
+
+// What a heartbeat tells of the machine.
+struct DiskSpace {
+  uint64_t free_bytes = 0;
+  uint64_t size_bytes = 0;
+};
+struct DeviceReport {
+  DeviceInfo info;
+  DeviceSample sample;
+};
+struct MachineReport {
+  std::vector<DeviceReport> devices;
+  std::optional<DiskSpace> disk;
 };
 
 using Devices = std::vector<std::unique_ptr<Device>>;
