@@ -14,6 +14,7 @@
 #include <functional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "client/cancel.h"
@@ -27,6 +28,8 @@ struct TransferOptions {
   // at a time.
   std::function<void(uint64_t done, uint64_t total)> progress;
   int parallel = 4;  // files of a folder at a time
+  // Downloads: put in the place of files with other bytes.
+  bool overwrite = true;
 };
 
 // A file or folder as one artifact.
@@ -45,8 +48,14 @@ absl::StatusOr<StoredPath> UploadPath(Client& client, const std::string& path,
 // What UploadPath would store, without a server.
 absl::StatusOr<StoredPath> DescribePath(const std::string& path);
 
+// OK where nothing is at `path` or a file with the artifact's bytes.
+// ALREADY_EXISTS names the path.
+absl::Status CheckNotInTheWay(const std::string& path,
+                              const std::string& artifact);
+
 // Writes the blob to `path`, or the folder's files below it. What has the right
 // bytes already stays; files appear whole (temp, fsync, rename).
+// Without options.overwrite ALREADY_EXISTS before any file is written.
 absl::StatusOr<StoredPath> DownloadPath(Client& client,
                                         const std::string& artifact,
                                         const std::string& path,

@@ -126,6 +126,27 @@ TEST_F(ArtifactsTest, DownloadsGoOnWhereTheyBroke) {
               ElementsAre(0u, 400000u, 800000u));
 }
 
+TEST_F(ArtifactsTest, WhatIsInTheWayStaysUnlessToldOtherwise) {
+  Write("folder/a", "new a");
+  Write("folder/b", "new b");
+  const auto stored = UploadPath(client_, Path("folder"), {});
+  ASSERT_TRUE(stored.ok());
+  Write("back/b", "old b");
+  TransferOptions options;
+  options.overwrite = false;
+  const auto refused =
+      DownloadPath(client_, stored->artifact, Path("back"), options);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(Read("back/b"), "old b");
+  EXPECT_FALSE(fs::exists(Path("back/a")));  // all of them or none
+  Write("back/b", "new b");                  // the same bytes are in no way
+  EXPECT_TRUE(
+      DownloadPath(client_, stored->artifact, Path("back"), options).ok());
+  Write("back/a", "old a");
+  EXPECT_TRUE(DownloadPath(client_, stored->artifact, Path("back"), {}).ok());
+  EXPECT_EQ(Read("back/a"), "new a");
+}
+
 TEST_F(ArtifactsTest, WrongBytesAreFetchedOnceMoreThenRefused) {
   const auto stored = UploadPath(client_, Write("file", "abc"), {});
   ASSERT_TRUE(stored.ok());

@@ -145,6 +145,11 @@ absl::StatusOr<StoredPath> DownloadFolder(
     const TransferOptions& options) {
   uint64_t total = 0;
   for (const FolderEntry& entry : entries) total += entry.size_bytes;
+  for (const FolderEntry& entry : entries) {
+    if (options.overwrite) break;
+    RETURN_IF_ERROR(
+        CheckNotInTheWay(absl::StrCat(path, "/", entry.path), entry.artifact));
+  }
   ProgressMeter meter(options, total);
   RETURN_IF_ERROR(ParallelFor(
       entries.size(), options.parallel, [&](size_t i) -> absl::Status {
@@ -158,6 +163,16 @@ absl::StatusOr<StoredPath> DownloadFolder(
 
 }  // namespace
 
+absl::Status CheckNotInTheWay(const std::string& path,
+                              const std::string& artifact) {
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(path, error))) return absl::OkStatus();
+  const auto present = HashFile(path);
+  if (present.ok() && present->name == artifact) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat(path, ": is there already, with other content"));
+}
+
 absl::StatusOr<StoredPath> DownloadPath(Client& client,
                                         const std::string& artifact,
                                         const std::string& path,
@@ -169,6 +184,11 @@ absl::StatusOr<StoredPath> DownloadPath(Client& client,
   const auto present = HashFile(path);
   if (present.ok() && present->name == artifact) {
     return StoredPath{artifact, present->size_bytes, 1, false};
+  }
+  std::error_code error;
+  // A folder may be filled by a folder; that its files are free is seen there.
+  if (!options.overwrite && !fs::is_directory(path, error)) {
+    RETURN_IF_ERROR(CheckNotInTheWay(path, artifact));
   }
   ASSIGN_OR_RETURN(const auto stat, client.StatArtifact(artifact));
   if (!stat.has_artifact()) {
@@ -183,7 +203,6 @@ absl::StatusOr<StoredPath> DownloadPath(Client& client,
                                                      options.cancel, &meter));
   ASSIGN_OR_RETURN(const std::vector<FolderEntry> entries,
                    ReadManifest(part, hash.size_bytes));
-  std::error_code error;
   if (!entries.empty()) {
     fs::remove(part, error);
     return DownloadFolder(client, artifact, entries, path, options);

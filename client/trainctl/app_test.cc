@@ -299,8 +299,48 @@ TEST_F(AppTest, GetsAJobAndItsSpecAsYaml) {
             "name: a\ntraining:\n  model:\n    architecture: mlp\n");
 }
 
+TEST_F(AppTest, GetsTheAccuracyOfAnEnsemble) {
+  PutJob(R"(name: "jobs/1" state: STATE_SUCCEEDED
+            spec { ensemble { members { name: "a" job: "jobs/7" } } })");
+  AddPoint("jobs/1", "step: 7 total_steps: 8");
+  AddPoint("jobs/1", "step: 8 total_steps: 8 validation_accuracy: 0.975");
+  EXPECT_EQ(Run({"get", "1"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("members      1: a (jobs/7)\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("result       accuracy 97.50 %\n"));
+}
+
+TEST_F(AppTest, UploadsWhatTheMembersOfAnEnsembleNeed) {
+  Write("data/a", "abc");
+  Write("a.safetensors", "one");
+  Write("b.pt", "two");
+  Write("model.json", "{}");
+  const std::string file = Write(
+      "job.yaml",
+      "ensemble:\n"
+      "  members:\n"
+      "    - model: {architecture: mlp, weights: ./a.safetensors}\n"
+      "      config: ./model.json\n"
+      "    - {torchscript: {upload: ./b.pt}, config: ./model.json, weight: 0}\n"
+      "    - job: jobs/7\n"
+      "  data: {format: idx, source: ./data}\n"
+      "  outputs: [jsonl, npy]\n");
+  ASSERT_EQ(Run({"submit", file}), kOk) << err_.str();
+  absl::MutexLock lock(&server_.state().mutex);
+  const auto& ensemble = server_.state().submissions[0].spec().ensemble();
+  ASSERT_EQ(ensemble.members_size(), 3);
+  for (const v1::Source& source :
+       {ensemble.members(0).model().weights(), ensemble.members(0).config(),
+        ensemble.members(1).torchscript(), ensemble.members(1).config(),
+        ensemble.data().source()}) {
+    EXPECT_EQ(server_.state().blobs.count(source.artifact()), 1u);
+  }
+  EXPECT_TRUE(ensemble.members(1).has_weight());
+  EXPECT_EQ(ensemble.members(2).job(), "jobs/7");
+  EXPECT_EQ(ensemble.outputs_size(), 2);
+}
+
 TEST_F(AppTest, ShowsLogsAndMetrics) {
-  PutJob("name: 'jobs/1' state: STATE_SUCCEEDED");
+  PutJob("name: 'jobs/1' state: STATE_SUCCEEDED attempts { number: 1 }");
   for (const char* text : {"one", "two", "three"}) {
     server_.AddLine("jobs/1", text);
   }
@@ -308,6 +348,11 @@ TEST_F(AppTest, ShowsLogsAndMetrics) {
   AddPoint("jobs/1", "step: 6 epoch: 1 utilization: 0.5");
   EXPECT_EQ(Run({"logs", "1"}), kOk);
   EXPECT_EQ(out_.str(), "one\ntwo\nthree\n");
+  EXPECT_EQ(Run({"logs", "1", "--attempt", "9"}), kNotFound);
+  EXPECT_EQ(err_.str(),
+            "trainctl: jobs/1 has no attempt 9: its newest is attempt 1\n");
+  EXPECT_EQ(Run({"logs", "1", "--attempt", "1"}), kOk);
+  EXPECT_EQ(Run({"metrics", "1", "--attempt", "2", "-f"}), kNotFound);
   EXPECT_EQ(Run({"logs", "1", "-f", "--tail", "1"}), kOk);
   EXPECT_EQ(out_.str(), "three\n");
   EXPECT_EQ(Run({"metrics", "1", "--output", "json"}), kOk);
@@ -333,6 +378,9 @@ TEST_F(AppTest, CancelsJobs) {
   EXPECT_EQ(Run({"cancel", "2", "1"}), kRefused);
   EXPECT_EQ(out_.str(), "jobs/1 cancelled\n");
   EXPECT_EQ(Run({"cancel", "2", "x"}), kBadInput);
+  EXPECT_EQ(Run({"cancel", "9", "8"}), kNotFound);
+  EXPECT_EQ(err_.str(),
+            "trainctl: jobs/9: no such job\ntrainctl: jobs/8: no such job\n");
 }
 
 TEST_F(AppTest, ShowsAndDrainsWorkers) {
@@ -382,6 +430,24 @@ TEST_F(AppTest, MovesArtifactsBothWays) {
   }
   EXPECT_EQ(Run({"artifacts", "download", name, "-o", out + "/copy"}), kOk);
   EXPECT_EQ(fs::file_size(out + "/copy"), 7u);
+  // What is there already stays, unless told otherwise.
+  EXPECT_EQ(Run({"artifacts", "download", name, "-o", out + "/copy"}), kOk);
+  for (const char* file : {"out/copy", "out/m.safetensors"}) {
+    Write(file, "precious");
+  }
+  for (const std::vector<std::string>& what :
+       {std::vector<std::string>{name, "-o", out + "/copy"},
+        {"jobs/1", "-o", out}}) {
+    std::vector<std::string> download = {"artifacts", "download"};
+    download.insert(download.end(), what.begin(), what.end());
+    EXPECT_EQ(Run(download), kRefused);
+    EXPECT_THAT(err_.str(), HasSubstr(": is there already, with other content: "
+                                      "--out writes elsewhere, --force"));
+  }
+  EXPECT_EQ(fs::file_size(out + "/copy"), 8u);
+  EXPECT_EQ(fs::file_size(out + "/m.safetensors"), 8u);
+  EXPECT_EQ(Run({"artifacts", "download", "1", "-o", out, "--force"}), kOk);
+  EXPECT_EQ(fs::file_size(out + "/m.safetensors"), 7u);
   EXPECT_EQ(Run({"artifacts", "download", "sha256:12"}), kBadInput);
   EXPECT_EQ(Run({"artifacts", "download"}), kBadInput);
 }

@@ -21,7 +21,15 @@ struct Options {
   std::string source;
   std::string job;
   std::string out;
+  bool force = false;
 };
+
+// What is in the way of a download, and what to do.
+absl::Status Hinted(const absl::Status& status) {
+  if (!absl::IsAlreadyExists(status)) return status;
+  return absl::AlreadyExistsError(absl::StrCat(
+      status.message(), ": --out writes elsewhere, --force overwrites it"));
+}
 
 absl::StatusOr<ExitCode> List(Context& context, const Options& options) {
   v1::ListArtifactsRequest request;
@@ -77,32 +85,42 @@ absl::StatusOr<ExitCode> Upload(Context& context, const Options& options) {
 
 absl::StatusOr<client::StoredPath> Fetch(Context& context,
                                          const std::string& artifact,
-                                         const std::string& path) {
+                                         const std::string& path, bool force) {
   TransferLine line(context.console, absl::StrCat("download ", path));
-  ASSIGN_OR_RETURN(
-      const client::StoredPath stored,
-      client::DownloadPath(context.client, artifact, path, line.Options()));
-  line.Finish(absl::StrCat(path, ": ", FormatBytes(stored.size_bytes)));
+  client::TransferOptions options = line.Options();
+  options.overwrite = force;
+  const absl::StatusOr<client::StoredPath> stored =
+      client::DownloadPath(context.client, artifact, path, options);
+  if (!stored.ok()) return Hinted(stored.status());
+  line.Finish(absl::StrCat(path, ": ", FormatBytes(stored->size_bytes)));
   return stored;
 }
 
 // All outputs of a job into a folder.
 absl::StatusOr<Json> FetchOutputs(Context& context, const std::string& name,
-                                  const std::string& folder) {
+                                  const std::string& folder, bool force) {
   ASSIGN_OR_RETURN(const v1::Job job, context.client.GetJob(name));
   if (job.outputs().empty()) {
     return absl::NotFoundError(absl::StrCat(
         name, " has left no outputs; it is ", StateCell(job.state()).text));
   }
-  Json files = Json::array();
+  const auto path_of = [&](const v1::Output& output) {
+    return (std::filesystem::path(folder) / output.name()).string();
+  };
+  // All of them or none.
   for (const v1::Output& output : job.outputs()) {
     // Names come from the job's machine.
     RETURN_IF_ERROR(WithContext(client::CheckRelativePath(output.name()),
                                 absl::StrCat(name, ": output")));
-    const std::string path =
-        (std::filesystem::path(folder) / output.name()).string();
+    if (force) continue;
+    RETURN_IF_ERROR(
+        Hinted(client::CheckNotInTheWay(path_of(output), output.artifact())));
+  }
+  Json files = Json::array();
+  for (const v1::Output& output : job.outputs()) {
+    const std::string path = path_of(output);
     ASSIGN_OR_RETURN(const client::StoredPath stored,
-                     Fetch(context, output.artifact(), path));
+                     Fetch(context, output.artifact(), path, force));
     files.push_back(StoredJson(stored, path));
   }
   return files;
@@ -115,7 +133,7 @@ absl::StatusOr<ExitCode> Download(Context& context, const Options& options) {
     const std::string path =
         options.out.empty() ? options.source.substr(7, 16) : options.out;
     ASSIGN_OR_RETURN(const client::StoredPath stored,
-                     Fetch(context, options.source, path));
+                     Fetch(context, options.source, path, options.force));
     files.push_back(StoredJson(stored, path));
   } else {
     const std::string& job = options.job.empty() ? options.source : options.job;
@@ -129,7 +147,8 @@ absl::StatusOr<ExitCode> Download(Context& context, const Options& options) {
     const std::string folder = options.out.empty()
                                    ? absl::StrCat("job-", name->substr(5))
                                    : options.out;
-    ASSIGN_OR_RETURN(files, FetchOutputs(context, *name, folder));
+    ASSIGN_OR_RETURN(files,
+                     FetchOutputs(context, *name, folder, options.force));
   }
   if (context.format != OutputFormat::kTable) {
     *context.console.out << FormatJson(files, context.format);
@@ -165,6 +184,8 @@ CommandRun AddArtifacts(CLI::App& app) {
   download->add_option(
       "-o,--out", options->out,
       "Where to: a folder for a job (default job-17), else the file or folder");
+  download->add_flag("--force", options->force,
+                     "Overwrite files that have other content");
   download->callback([source, job] {
     if (source->count() + job->count() == 0) {
       throw CLI::RequiredError("an artifact or a job");

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "base/status_macros.h"
 #include "client/trainctl/command.h"
 #include "client/trainctl/job_text.h"
@@ -26,8 +27,10 @@ absl::StatusOr<ExitCode> Run(Context& context, const Options& options) {
     if (!job.ok()) {
       // The others are tried all the same.
       if (names.size() == 1) return job.status();
-      *context.console.err << "trainctl: " << name << ": "
-                           << Printable(job.status().message()) << "\n";
+      const std::string why = Printable(job.status().message());
+      *context.console.err << "trainctl: "
+                           << (absl::StartsWith(why, name) ? "" : name + ": ")
+                           << why << "\n";
       code = ExitCodeOf(job.status());
     } else if (context.format != OutputFormat::kTable) {
       *context.console.out << FormatJsonItem(ToJson(*job), context.format);

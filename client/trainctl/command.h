@@ -2,6 +2,7 @@
 // command_table.cc.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -44,6 +45,11 @@ absl::Span<const Command> CommandTable();
 absl::StatusOr<std::string> JobName(const std::string& text);
 // "mini", "workers/mini": "workers/mini".
 absl::StatusOr<std::string> WorkerName(const std::string& text);
+
+// NOT_FOUND where the job has not had that attempt (0: any) and will not have
+// it any more, or nobody waits for it.
+absl::Status CheckAttempt(Context& context, const std::string& job,
+                          uint32_t attempt, bool waits);
 
 CommandRun AddSubmit(CLI::App& app);
 CommandRun AddList(CLI::App& app);

@@ -1,7 +1,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/status_macros.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/job_text.h"
 
 namespace trainyard::trainctl {
 
@@ -33,6 +35,21 @@ absl::StatusOr<std::string> JobName(const std::string& text) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("job \"", text, "\": must be such as 17 or jobs/17"));
+}
+
+absl::Status CheckAttempt(Context& context, const std::string& job,
+                          uint32_t attempt, bool waits) {
+  if (attempt == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const v1::Job now, context.client.GetJob(job));
+  const uint32_t newest =
+      now.attempts().empty() ? 0 : now.attempts().rbegin()->number();
+  if (attempt <= newest || (waits && !IsFinal(now.state()))) {
+    return absl::OkStatus();
+  }
+  return absl::NotFoundError(absl::StrCat(
+      job, " has no attempt ", attempt, ": ",
+      newest == 0 ? "it has not been placed"
+                  : absl::StrCat("its newest is attempt ", newest)));
 }
 
 absl::StatusOr<std::string> WorkerName(const std::string& text) {

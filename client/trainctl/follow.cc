@@ -203,7 +203,8 @@ class Display {
     return {job_.name(), *point_,
             job_.spec().has_training()
                 ? std::max(1u, job_.spec().training().epochs())
-                : 0};
+                : 0,
+            job_.spec().has_ensemble()};
   }
 
   void Reconnected() {

@@ -115,7 +115,9 @@ TEST(JobFile, NamesFileLinePathAndWhatWouldBeRight) {
       {"a: 1\na: 2\n", "job.yaml: line 2: a: is there twice"},
       {"name: [a\n", "job.yaml: line "},
       {"", "job.yaml: is empty"},
-      {"name: \"\xff\"\n", "job.yaml"},
+      {"name: \"\xff\"\n",
+       "job.yaml: line 1: has bytes that are not UTF-8 text"},
+      {"\xff\xfe", "job.yaml: line 1: has bytes that are not UTF-8"},
   };
   for (const auto& [text, error] : kRows) {
     EXPECT_THAT(ErrorOf(text), HasSubstr(error));

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/units.h"
+#include "client/trainctl/ensemble_text.h"
 #include "client/trainctl/printer.h"
 #include "client/trainctl/text.h"
 
@@ -36,8 +37,54 @@ std::string FailureText(const v1::Failure& failure, bool message) {
   return text;
 }
 
-// `message` false: without the failure's message, which was told already.
-std::string AttemptLine(const v1::Attempt& attempt, bool message = true) {
+std::string ProgressText(const v1::Job& job) {
+  const v1::Progress& progress = job.progress();
+  const bool ensemble = job.spec().has_ensemble();
+  std::string text =
+      absl::StrCat(ensemble ? "batch " : "step ", progress.step());
+  if (progress.total_steps() > 0) {
+    absl::StrAppend(&text, " of ", progress.total_steps());
+  }
+  if (!ensemble) {
+    absl::StrAppendFormat(&text, ", epoch %d, loss %.4f", progress.epoch(),
+                          progress.loss());
+  }
+  return absl::StrCat(text, ", ", ShortNumber(progress.samples_per_second()),
+                      " samples/s");
+}
+
+// Why an attempt ended that did not fail.
+const char* Cause(v1::Attempt::Outcome outcome) {
+  switch (outcome) {
+    case v1::Attempt::OUTCOME_LOST:
+      return ": its worker went away";
+    case v1::Attempt::OUTCOME_PREEMPTED:
+      return ": its worker drains, or another job needed the room";
+    default:
+      return "";
+  }
+}
+
+// " after 1m12s, at 2026-01-02 03:04:05", " since …".
+std::string When(const v1::Attempt& attempt, absl::TimeZone zone) {
+  const auto& from =
+      attempt.has_start_time() ? attempt.start_time() : attempt.place_time();
+  if (attempt.has_end_time()) {
+    return absl::StrCat(
+        " after ", ShortDuration(ToTime(attempt.end_time()) - ToTime(from)),
+        ", at ", TimeText(attempt.end_time(), zone));
+  }
+  if (attempt.outcome() != v1::Attempt::OUTCOME_UNSPECIFIED ||
+      !attempt.has_place_time()) {
+    return "";
+  }
+  return absl::StrCat(" since ", TimeText(from, zone));
+}
+
+// `message` false: without the failure's message, which was told already. With
+// a time zone: when, and why it ended.
+std::string AttemptLine(const v1::Attempt& attempt, bool message = true,
+                        const absl::TimeZone* zone = nullptr) {
   std::string line =
       absl::StrCat("attempt ", attempt.number(), " on ",
                    Printable(attempt.worker()), " (", Devices(attempt), ")");
@@ -46,8 +93,11 @@ std::string AttemptLine(const v1::Attempt& attempt, bool message = true) {
         &line, " ",
         EnumText(*v1::Attempt::Outcome_descriptor(), attempt.outcome()));
   }
+  if (zone != nullptr) absl::StrAppend(&line, When(attempt, *zone));
   if (attempt.has_failure()) {
     absl::StrAppend(&line, ": ", FailureText(attempt.failure(), message));
+  } else if (zone != nullptr) {
+    absl::StrAppend(&line, Cause(attempt.outcome()));
   }
   return line;
 }
@@ -149,15 +199,19 @@ std::string JobOutcome(const v1::Job& job, bool colour) {
                     "\n");
   }
   if (!job.outputs().empty()) {
-    absl::StrAppend(&text, OutputTable(job, colour),
-                    "fetch them: trainctl artifacts download ",
+    absl::StrAppend(&text, OutputTable(job, colour));
+    if (const std::string names = PredictionFiles(job);
+        job.spec().has_ensemble() && !names.empty()) {
+      absl::StrAppend(&text, "the predictions are in ", names, "\n");
+    }
+    absl::StrAppend(&text, "fetch them: trainctl artifacts download ",
                     Printable(job.name()), "\n");
   }
   return text;
 }
 
-std::string DescribeJob(const v1::Job& job, absl::Time now, absl::TimeZone zone,
-                        bool colour) {
+std::string DescribeJob(const v1::Job& job, const std::string& result,
+                        absl::Time now, absl::TimeZone zone, bool colour) {
   std::string text;
   const auto field = [&](absl::string_view name, const std::string& value) {
     if (!value.empty()) absl::StrAppendFormat(&text, "%-12s %s\n", name, value);
@@ -180,15 +234,15 @@ std::string DescribeJob(const v1::Job& job, absl::Time now, absl::TimeZone zone,
     field("priority", absl::StrCat(job.spec().priority()));
   }
   field("model", Printable(job.spec().training().model().architecture()));
+  if (job.spec().has_ensemble()) {
+    field("members", MemberList(job.spec().ensemble()));
+    field("fusion", FusionText(job.spec().ensemble()));
+  }
   time("submitted", job.has_submit_time(), job.submit_time());
   time("placed", job.has_start_time(), job.start_time());
   time("ended", job.has_end_time(), job.end_time());
   if (job.has_progress()) {
-    field("progress",
-          absl::StrFormat("step %d of %d, epoch %d, loss %.4f, %s samples/s",
-                          job.progress().step(), job.progress().total_steps(),
-                          job.progress().epoch(), job.progress().loss(),
-                          ShortNumber(job.progress().samples_per_second())));
+    field("progress", ProgressText(job));
   }
   if (job.has_checkpoint()) {
     field("checkpoint",
@@ -197,8 +251,9 @@ std::string DescribeJob(const v1::Job& job, absl::Time now, absl::TimeZone zone,
                        Printable(job.checkpoint().artifact())));
   }
   for (const v1::Attempt& attempt : job.attempts()) {
-    field("", AttemptLine(attempt));
+    field("", AttemptLine(attempt, /*message=*/true, &zone));
   }
+  field("result", result);
   text += StderrTail(job);
   if (!job.outputs().empty()) text += OutputTable(job, colour);
   return text;

@@ -17,9 +17,9 @@ std::string JobChange(const v1::Job& before, const v1::Job& now,
 // them, or the cause and the last lines of stderr.
 std::string JobOutcome(const v1::Job& job, bool colour);
 
-// For `trainctl get`.
-std::string DescribeJob(const v1::Job& job, absl::Time now, absl::TimeZone zone,
-                        bool colour);
+// For `trainctl get`. `result`: figures of the whole job, if there are any.
+std::string DescribeJob(const v1::Job& job, const std::string& result,
+                        absl::Time now, absl::TimeZone zone, bool colour);
 
 bool IsFinal(v1::Job::State state);
 

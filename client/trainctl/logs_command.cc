@@ -43,6 +43,8 @@ absl::StatusOr<ExitCode> Run(Context& context, const Options& options) {
   request.set_follow(options.follow);
   request.set_tail(options.tail);
   request.set_attempt(options.attempt);
+  RETURN_IF_ERROR(
+      CheckAttempt(context, request.job(), options.attempt, options.follow));
   std::ostream& out = *context.console.out;
   RETURN_IF_ERROR(client::StreamLogs(
       context.client, request, {}, [&](const v1::StreamLogsResponse& response) {

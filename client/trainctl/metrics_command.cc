@@ -45,7 +45,7 @@ std::vector<Cell> Row(const v1::AttemptMetricPoint& one) {
   return {
       {absl::FormatTime("%H:%M:%S", ToTime(p.time()), absl::LocalTimeZone())},
       {absl::StrCat(one.attempt())},
-      {absl::StrCat(p.epoch())},
+      {p.epoch() > 0 ? absl::StrCat(p.epoch()) : ""},
       {absl::StrCat(p.step())},
       {Fixed(p.has_loss(), 4, p.loss())},
       {p.has_learning_rate() ? absl::StrFormat("%g", p.learning_rate()) : ""},
@@ -120,6 +120,8 @@ absl::StatusOr<ExitCode> Run(Context& context, const Options& options) {
   request.set_follow(options.follow);
   request.set_tail(options.tail);
   request.set_attempt(options.attempt);
+  RETURN_IF_ERROR(
+      CheckAttempt(context, request.job(), options.attempt, options.follow));
   RETURN_IF_ERROR(options.follow ? Follow(context, request)
                                  : Show(context, request));
   return kOk;

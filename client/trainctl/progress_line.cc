@@ -34,6 +34,10 @@ std::string OfTotal(uint64_t done, uint64_t total) {
   return total == 0 ? absl::StrCat(done) : absl::StrCat(done, "/", total);
 }
 
+const char* StepName(const ProgressView& view) {
+  return view.batches ? "batch " : "step ";
+}
+
 std::string Share(double value) {
   return absl::StrFormat("%.0f %%", value * 100);
 }
@@ -65,7 +69,8 @@ std::vector<Part> Parts(const ProgressView& view) {
   if (point.epoch() > 0) {
     parts.push_back({2, "epoch " + OfTotal(point.epoch(), view.epochs)});
   }
-  parts.push_back({7, "step " + OfTotal(point.step(), point.total_steps())});
+  parts.push_back(
+      {7, StepName(view) + OfTotal(point.step(), point.total_steps())});
   if (point.has_loss()) {
     parts.push_back({1, absl::StrFormat("loss %.4f", point.loss())});
   }
@@ -112,7 +117,8 @@ std::string PlainProgress(const ProgressView& view) {
   if (point.epoch() > 0) {
     absl::StrAppend(&line, " epoch ", OfTotal(point.epoch(), view.epochs));
   }
-  absl::StrAppend(&line, " step ", OfTotal(point.step(), point.total_steps()));
+  absl::StrAppend(&line, " ", StepName(view),
+                  OfTotal(point.step(), point.total_steps()));
   if (point.has_loss())
     absl::StrAppendFormat(&line, " loss %.4f", point.loss());
   if (point.has_samples_per_second()) {
@@ -144,8 +150,9 @@ std::string ValidationLine(const v1::MetricPoint& point) {
     figures.push_back(
         absl::StrFormat("accuracy %.2f %%", point.validation_accuracy() * 100));
   }
-  return absl::StrCat("epoch ", point.epoch(), ": validation ",
-                      absl::StrJoin(figures, ", "));
+  const std::string text = absl::StrJoin(figures, ", ");
+  if (point.epoch() == 0) return text;
+  return absl::StrCat("epoch ", point.epoch(), ": validation ", text);
 }
 
 }  // namespace trainyard::trainctl

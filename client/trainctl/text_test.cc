@@ -112,9 +112,11 @@ v1::Job FailedJob() {
       submit_time { seconds: 100 } start_time { seconds: 160 }
       end_time { seconds: 232 }
       attempts { number: 1 worker: "workers/a" devices: "cpu"
-                 outcome: OUTCOME_LOST }
+                 outcome: OUTCOME_LOST place_time { seconds: 150 }
+                 start_time { seconds: 155 } end_time { seconds: 170 } }
       attempts { number: 2 worker: "workers/b" devices: "cuda:0"
-                 outcome: OUTCOME_FAILED
+                 outcome: OUTCOME_FAILED place_time { seconds: 190 }
+                 end_time { seconds: 232 }
                  failure { category: CATEGORY_CRASH message: "killed"
                            stderr_tail: "one\ntwo\033[2J\n" exit_code: -9 } })");
 }
@@ -175,20 +177,77 @@ TEST(JobChange, TellsEachStepOnce) {
 
 TEST(DescribeJob, ShowsAllThereIs) {
   EXPECT_EQ(
-      DescribeJob(FailedJob(), absl::FromUnixSeconds(292), absl::UTCTimeZone(),
-                  false),
+      DescribeJob(FailedJob(), "", absl::FromUnixSeconds(292),
+                  absl::UTCTimeZone(), false),
       "job          jobs/17\n"
       "state        failed\n"
       "reason       no retry left\n"
       "submitted    1970-01-01 00:01:40 (3m12s ago)\n"
       "placed       1970-01-01 00:02:40 (2m12s ago)\n"
       "ended        1970-01-01 00:03:52 (1m00s ago)\n"
-      "             attempt 1 on workers/a (cpu) lost\n"
-      "             attempt 2 on workers/b (cuda:0) failed: crash: killed "
-      "(signal 9)\n"
+      "             attempt 1 on workers/a (cpu) lost after 15s, at 1970-01-01 "
+      "00:02:50: its worker went away\n"
+      "             attempt 2 on workers/b (cuda:0) failed after 42s, at "
+      "1970-01-01 00:03:52: crash: killed (signal 9)\n"
       "  last lines of stderr:\n"
       "    one\n"
       "    two^[[2J\n");
+}
+
+v1::Job EnsembleJob() {
+  return FromText<v1::Job>(R"(
+      name: "jobs/18" state: STATE_RUNNING
+      spec { name: "ensemble" ensemble {
+        members { name: "a" job: "jobs/17" model { architecture: "mlp" } }
+        members { name: "b" model { architecture: "resnet18" } }
+        members { name: "c" torchscript { artifact: "sha256:ab" } }
+        fusion: FUSION_VOTE mc_samples: 10 } }
+      progress { step: 3 total_steps: 8 samples_per_second: 1234.5 }
+      attempts { number: 1 worker: "workers/a" devices: "cpu"
+                 outcome: OUTCOME_PREEMPTED place_time { seconds: 100 }
+                 end_time { seconds: 110 } }
+      attempts { number: 2 worker: "workers/b" devices: "cuda:0"
+                 place_time { seconds: 120 } })");
+}
+
+TEST(DescribeJob, ShowsAnEnsembleInItsOwnTerms) {
+  EXPECT_EQ(
+      DescribeJob(EnsembleJob(), "accuracy 97.50 %", absl::FromUnixSeconds(200),
+                  absl::UTCTimeZone(), false),
+      "job          jobs/18\n"
+      "name         ensemble\n"
+      "state        running\n"
+      "members      3: a (jobs/17), b (resnet18), c (torchscript)\n"
+      "fusion       vote, 10 passes with dropout\n"
+      "progress     batch 3 of 8, 1,234 samples/s\n"
+      "             attempt 1 on workers/a (cpu) preempted after 10s, at "
+      "1970-01-01 00:01:50: its worker drains, or another job needed the room\n"
+      "             attempt 2 on workers/b (cuda:0) since 1970-01-01 00:02:00\n"
+      "result       accuracy 97.50 %\n");
+}
+
+TEST(JobOutcome, SaysWhereThePredictionsAre) {
+  v1::Job job = EnsembleJob();
+  job.set_state(v1::Job::STATE_SUCCEEDED);
+  for (const char* name : {"predictions.csv", "probabilities.npy",
+                           "uncertainty.npy", "report.json"}) {
+    job.add_outputs()->set_name(name);
+  }
+  EXPECT_THAT(JobOutcome(job, false),
+              HasSubstr("the predictions are in predictions.csv, "
+                        "probabilities.npy, uncertainty.npy\nfetch them: "));
+}
+
+TEST(Progress, CountsBatchesOfAnEnsemble) {
+  const auto point = FromText<v1::MetricPoint>(
+      "step: 3 total_steps: 8 samples_per_second: 1234");
+  EXPECT_EQ(PlainProgress({"jobs/1", point, 0, true}),
+            "jobs/1 37 % batch 3/8 samples/s 1,234");
+  EXPECT_EQ(ProgressLine({"jobs/1", point, 0, true}, 100),
+            "jobs/1  [███████░░░░░░░░░░░░░]   37 %  batch 3/8  1,234/s");
+  EXPECT_EQ(ValidationLine(FromText<v1::MetricPoint>(
+                "step: 8 total_steps: 8 validation_accuracy: 0.975")),
+            "accuracy 97.50 %");
 }
 
 TEST(FormatJson, NeverThrowsOverForeignBytes) {

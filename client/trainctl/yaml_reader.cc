@@ -9,8 +9,10 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "client/file.h"
+#include "proto/json/utf8.h"
 #include "yaml-cpp/yaml.h"
 
 namespace trainyard::trainctl {
@@ -89,6 +91,17 @@ Json PlainScalar(const std::string& text) {
   if (ParseRadix(text, &value)) return value;
   Json number = ParseNumber(text);
   return number.is_null() ? Json(text) : number;
+}
+
+// Names the first line with bytes that are no UTF-8.
+absl::Status NotUtf8(absl::string_view text) {
+  int line = 1;
+  for (const absl::string_view one : absl::StrSplit(text, '\n')) {
+    if (!IsUtf8(one)) break;
+    ++line;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("line ", line, ": has bytes that are not UTF-8 text"));
 }
 
 class Converter {
@@ -189,6 +202,8 @@ absl::StatusOr<YamlDocument> ReadYaml(const std::string& text) {
     return absl::InvalidArgumentError(
         absl::StrCat("is larger than ", kMaxYamlBytes, " bytes"));
   }
+  // yaml-cpp takes the first byte that is none for the end of the text.
+  if (!IsUtf8(text)) return NotUtf8(text);
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
     if (documents.empty()) return absl::InvalidArgumentError("is empty");

@@ -52,11 +52,29 @@ absl::Status WrongValue(const std::string& path, const Json& json,
   return Bad(path, absl::StrCat(Quote(json), ": must be ", right));
 }
 
+namespace {
+
+// What a field allows is narrower than its type: no range is told that would be
+// wrong for it.
+template <typename T>
+std::string RightInteger(const Json& json) {
+  using Limits = std::numeric_limits<T>;
+  const double value = json.is_number() ? json.get<double>() : 0;
+  if (value < 0 && Limits::lowest() == 0) return "a whole number, not negative";
+  if (value < static_cast<double>(Limits::lowest())) {
+    return absl::StrCat("a whole number, at least ", Limits::lowest());
+  }
+  if (value > static_cast<double>(Limits::max())) {
+    return absl::StrCat("a whole number, at most ", Limits::max());
+  }
+  return "a whole number";
+}
+
+}  // namespace
+
 template <typename T>
 absl::StatusOr<T> ReadInteger(const std::string& path, const Json& json) {
   using Limits = std::numeric_limits<T>;
-  const std::string right = absl::StrCat(
-      "a whole number from ", Limits::lowest(), " to ", Limits::max());
   if (json.is_number_unsigned()) {
     const uint64_t value = json.get<uint64_t>();
     if (value <= static_cast<uint64_t>(Limits::max())) {
@@ -76,7 +94,7 @@ absl::StatusOr<T> ReadInteger(const std::string& path, const Json& json) {
       return ReadInteger<T>(path, Json(static_cast<int64_t>(value)));
     }
   }
-  return WrongValue(path, json, right);
+  return WrongValue(path, json, RightInteger<T>(json));
 }
 
 template absl::StatusOr<int32_t> ReadInteger(const std::string&, const Json&);

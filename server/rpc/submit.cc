@@ -11,44 +11,17 @@
 #include "server/rpc/convert_values.h"
 #include "server/rpc/job_view.h"
 #include "server/rpc/names.h"
+#include "server/rpc/resolve_inputs.h"
 #include "server/rpc/validate.h"
 
 namespace trainyard::rpc {
 namespace {
-
-// A batch of more items is checked on the executor, not on gRPC's thread.
-constexpr int kMaxInline = 32;
 
 // The checked and completed spec replaces the one in *checked.
 absl::Status Check(const v1::SubmitJobRequest& request, bool in_batch,
                    v1::SubmitJobRequest* checked) {
   *checked = request;
   return ValidateSubmit(checked, in_batch);
-}
-
-absl::Status CheckSource(const Ports& ports, absl::string_view field,
-                         const v1::Source& source) {
-  if (source.from_case() != v1::Source::kArtifact) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const engine::BlobStat stat,
-                   ports.blobs->Stat(source.artifact()));
-  if (stat.blob.has_value()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      field, ".artifact: ", source.artifact(),
-      " is not in this server's artifact store: upload it first, such as with "
-      "trainctl artifacts upload"));
-}
-
-bool HasArtifacts(const v1::JobSpec& spec) {
-  return spec.training().data().source().from_case() == v1::Source::kArtifact ||
-         spec.training().model().weights().from_case() == v1::Source::kArtifact;
-}
-
-// Whether what the job needs from the artifact store is there. Reads the disk.
-absl::Status CheckArtifacts(const Ports& ports, const v1::JobSpec& spec) {
-  RETURN_IF_ERROR(CheckSource(ports, "training.data.source",
-                              spec.training().data().source()));
-  return CheckSource(ports, "training.model.weights",
-                     spec.training().model().weights());
 }
 
 // The spec is in place already.
@@ -123,8 +96,8 @@ void CheckBatch(const Ports& ports, const v1::BatchSubmitJobsRequest& request,
     v1::SubmitJobRequest checked;
     absl::Status status =
         Check(request.requests(i), /*in_batch=*/true, &checked);
-    if (status.ok() && HasArtifacts(checked.spec())) {
-      status = CheckArtifacts(ports, checked.spec());
+    if (status.ok() && NamesStored(checked.spec())) {
+      status = ResolveInputs(ports, checked.mutable_spec());
     }
     if (!status.ok()) {
       Refuse(status, result);
@@ -153,11 +126,11 @@ void SubmitOne(const Ports& ports, const v1::SubmitJobRequest& request,
   auto checked = std::make_shared<v1::SubmitJobRequest>();
   absl::Status status = Check(request, /*in_batch=*/false, checked.get());
   if (!status.ok()) return call.Done(status);
-  if (!HasArtifacts(checked->spec()) && !checked->dry_run()) {
+  if (!NamesStored(checked->spec()) && !checked->dry_run()) {
     return PostOne(ports, checked.get(), response, call);
   }
   const bool taken = ports.executor->Post([&ports, checked, response, call] {
-    const absl::Status there = CheckArtifacts(ports, checked->spec());
+    const absl::Status there = ResolveInputs(ports, checked->mutable_spec());
     if (!there.ok()) return call.Done(there);
     if (!checked->dry_run())
       return PostOne(ports, checked.get(), response, call);

@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/names.h"
+#include "server/rpc/validate_ensemble.h"
 #include "server/rpc/validate_field.h"
 #include "server/rpc/validate_training.h"
 
@@ -25,7 +26,9 @@ bool IsNameCharacter(unsigned char c) {
 }
 
 absl::Status CheckName(v1::JobSpec* spec) {
-  if (spec->name().empty()) spec->set_name("training");
+  if (spec->name().empty()) {
+    spec->set_name(spec->has_ensemble() ? "ensemble" : "training");
+  }
   const std::string& name = spec->name();
   if (name.size() <= kMaxNameCharacters &&
       std::all_of(name.begin(), name.end(), IsNameCharacter)) {
@@ -113,16 +116,15 @@ absl::Status ValidateAndComplete(v1::JobSpec* spec) {
                       "at most 1 MiB");
   }
   RETURN_IF_ERROR(CheckKnown("spec", *spec));
-  if (spec->has_ensemble()) {
-    return absl::UnimplementedError(
-        "ensemble: this server does not run ensemble jobs yet: submit a "
-        "training job");
-  }
-  if (!spec->has_training()) {
-    return NotSet("training", "there: it says what to do");
+  if (!spec->has_training() && !spec->has_ensemble()) {
+    return NotSet("training", "there, or ensemble: it says what to do");
   }
   RETURN_IF_ERROR(CheckName(spec));
-  RETURN_IF_ERROR(ValidateAndComplete(spec->mutable_training()));
+  if (spec->has_training()) {
+    RETURN_IF_ERROR(ValidateAndComplete(spec->mutable_training()));
+  } else {
+    RETURN_IF_ERROR(ValidateAndComplete(spec->mutable_ensemble()));
+  }
   RETURN_IF_ERROR(CheckResources(spec->mutable_resources()));
   RETURN_IF_ERROR(CheckRetry(spec->mutable_retry()));
   if (spec->has_limits()) RETURN_IF_ERROR(CheckLimits(spec->limits()));

@@ -25,8 +25,8 @@ inline constexpr int kMaxBatch = 10'000;
 
 // Checks every field and fills in the defaults, so that what is stored says in
 // full what runs. Fields from a newer client than this server are refused: an
-// option passed over would train something else. INVALID_ARGUMENT;
-// UNIMPLEMENTED for ensemble jobs.
+// option passed over would train something else. Jobs and artifacts that it names
+// are not looked for. INVALID_ARGUMENT.
 absl::Status ValidateAndComplete(v1::JobSpec* spec);
 
 // The names and states in it are checked by convert_job's ToQuery.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/unknown_field_set.h"
 #include "server/rpc/names.h"
@@ -39,6 +40,15 @@ absl::Status WrongValue(absl::string_view path, absl::string_view value,
 
 absl::Status NotSet(absl::string_view path, absl::string_view want) {
   return WrongValue(path, "not set", want);
+}
+
+absl::Status Below(absl::string_view path, const absl::Status& status) {
+  if (status.ok()) return status;
+  const absl::string_view message = status.message();
+  const bool itself =
+      absl::StartsWith(message, ":") || absl::StartsWith(message, "[");
+  return absl::Status(status.code(),
+                      absl::StrCat(path, itself ? "" : ".", message));
 }
 
 std::string WithCommas(uint64_t number) {

@@ -25,6 +25,12 @@ absl::Status WrongValue(absl::string_view path, absl::string_view value,
 // "PATH: not set: must be WANT".
 absl::Status NotSet(absl::string_view path, absl::string_view want);
 
+// The same, its field being one of `path`: "model.weights: …" below
+// "training" is "training.model.weights: …"; ": …" and "[2]: …" are about
+// `path` itself. OK stays OK. Parts that several kinds of job have are checked
+// without knowing where they are.
+absl::Status Below(absl::string_view path, const absl::Status& status);
+
 // 1234567 as "1,234,567".
 std::string WithCommas(uint64_t number);
 // Of UTF-8.

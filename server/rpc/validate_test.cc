@@ -365,14 +365,6 @@ TEST(ValidateAndComplete, RefusesASpecOverOneMebibyte) {
   EXPECT_THAT(Message(status), HasSubstr("bytes: must be at most 1 MiB"));
 }
 
-TEST(ValidateAndComplete, SaysThatEnsemblesDoNotRunYet) {
-  v1::JobSpec spec;
-  spec.mutable_ensemble();
-  const absl::Status status = ValidateAndComplete(&spec);
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_THAT(Message(status), StartsWith("ensemble: "));
-}
-
 TEST(ValidateAndComplete, RefusesFieldsOfANewerClient) {
   v1::JobSpec spec = GoodSpec();
   v1::OptimizerSpec& optimizer = *spec.mutable_training()->mutable_optimizer();

@@ -20,6 +20,13 @@ training:
   epochs: 1
 """
 
+ENSEMBLE = """\
+name: both
+ensemble:
+  members: [{job: jobs/1}]
+  data: {format: idx, source: {path: /data/glyphs}}
+"""
+
 # (what is wrong, job file or a change of it, flags, exit status, parts of stderr).
 # The server need not be asked for the first part; it is not even running.
 WITHOUT_SERVER = [
@@ -32,7 +39,19 @@ WITHOUT_SERVER = [
     ("list for an object", GOOD.replace("{architecture: mnist_cnn}", "[mnist_cnn]"), [], BAD_INPUT,
      ["training.model", "object"]),
     ("negative whole number", GOOD.replace("epochs: 1", "epochs: -1"), [], BAD_INPUT,
-     ["training.epochs", "-1"]),
+     ["training.epochs", "-1", "not negative"]),
+    ("wrong member", ENSEMBLE.replace("{job: jobs/1}", "{jobs: jobs/1}"), [], BAD_INPUT,
+     ["ensemble.members[0].jobs", 'did you mean "job"']),
+    ("unknown fusion", ENSEMBLE + "  fusion: mode\n", [], BAD_INPUT,
+     ["ensemble.fusion", "mode", "uncertainty"]),
+    ("unknown output", ENSEMBLE + "  outputs: [npz]\n", [], BAD_INPUT,
+     ["ensemble.outputs[0]", "npz", "jsonl"]),
+    ("training and ensemble", GOOD + ENSEMBLE.replace("name: both\n", ""), [], BAD_INPUT,
+     ["training", "ensemble"]),
+    ("bytes that are no text", GOOD.encode() + b"labels: {a: \xff}\n", [], BAD_INPUT,
+     ["job.yaml: line 6", "UTF-8"]),
+    ("missing module", ENSEMBLE.replace("job: jobs/1", "torchscript: ./no-module.pt"), [],
+     NOT_FOUND, ["no-module.pt"]),
     ("NaN", GOOD + "  optimizer: {learning_rate: .nan}\n", [], BAD_INPUT,
      ["training.optimizer.learning_rate", "finite"]),
     ("negative duration", GOOD + "limits: {run_time: -5s}\n", [], BAD_INPUT,
@@ -76,8 +95,40 @@ AT_THE_SERVER = [
     ("bad name", GOOD.replace("name: table", "name: a b"), [], BAD_INPUT, ["name", "a b"]),
     ("too many retries", GOOD + "retry: {max_retries: 101}\n", [], BAD_INPUT,
      ["retry.max_retries", "101"]),
-    ("ensemble", "ensemble: {members: [{model: {architecture: mlp}}], "
-     "data: {format: idx, source: {path: /d}}}\n", [], REFUSED, ["ensemble"]),
+    ("no members", ENSEMBLE.replace("[{job: jobs/1}]", "[]"), [], BAD_INPUT, ["ensemble.members"]),
+    ("member that is nothing", ENSEMBLE.replace("job: jobs/1", "name: a"), [], BAD_INPUT,
+     ["ensemble.members[0].model", "torchscript", "job"]),
+    ("member that is two things", ENSEMBLE.replace("{job", "{torchscript: {path: /m.pt}, job"), [],
+     BAD_INPUT, ["ensemble.members[0].torchscript", "job"]),
+    ("untrained member", ENSEMBLE.replace("job: jobs/1", "model: {architecture: mlp}"), [],
+     BAD_INPUT, ["ensemble.members[0].model.weights"]),
+    ("members of one name", ENSEMBLE.replace("[{job: jobs/1}]", "[{job: jobs/1, name: a}, "
+                                             "{job: jobs/2, name: a}]"), [], BAD_INPUT,
+     ["ensemble.members[1].name", "members[0]"]),
+    ("name of a member", ENSEMBLE.replace("{job", "{name: ../a, job"), [], BAD_INPUT,
+     ["ensemble.members[0].name", "../a"]),
+    ("weight without weighted", ENSEMBLE.replace("{job", "{weight: 0.5, job"), [], BAD_INPUT,
+     ["ensemble.members[0].weight", "0.5", "weighted"]),
+    ("negative weight", ENSEMBLE.replace("{job", "{weight: -1, job") + "  fusion: weighted\n", [],
+     BAD_INPUT, ["ensemble.members[0].weight", "-1"]),
+    ("weights that sum to 0", ENSEMBLE.replace("{job", "{weight: 0, job") + "  fusion: weighted\n",
+     [], BAD_INPUT, ["ensemble.members", "sum 0"]),
+    ("too many dropout passes", ENSEMBLE + "  mc_samples: 1001\n", [], BAD_INPUT,
+     ["ensemble.mc_samples", "1001", "1,000"]),
+    ("split of what is predicted", ENSEMBLE.replace("idx,", "idx, validation_split: 0.1,"), [],
+     BAD_INPUT, ["ensemble.data.validation_split", "0.1"]),
+    ("augmented predictions", ENSEMBLE.replace("idx,", "idx, augment: true,"), [], BAD_INPUT,
+     ["ensemble.data.augment"]),
+    ("output twice", ENSEMBLE + "  outputs: [csv, csv]\n", [], BAD_INPUT, ["ensemble.outputs[1]"]),
+    ("member's artifact that is not there", ENSEMBLE.replace(
+        "job: jobs/1", 'torchscript: "sha256:' + "0" * 64 + '"'), [], REFUSED,
+     ["ensemble.members[0].torchscript", "sha256:000", "upload it"]),
+    ("member job that is not there", ENSEMBLE, [], REFUSED,
+     ["ensemble.members[0].job", "jobs/1", "does not exist"]),
+    ("member job that is no job", ENSEMBLE.replace("jobs/1", "one"), [], BAD_INPUT,
+     ["ensemble.members[0].job", "one", "jobs/"]),
+    ("two CPUs for an ensemble", ENSEMBLE + "resources: {devices: [{kind: cpu, count: 2}]}\n", [],
+     BAD_INPUT, ["resources.devices[0].count", "2"]),
 ]
 
 

@@ -200,6 +200,32 @@ TEST_F(AgentTest, CancelEndsTheProcess) {
             v1::Attempt::OUTCOME_CANCELLED);
 }
 
+TEST_F(AgentTest, APreemptedEnsembleLeavesNoCheckpointAndStartsAnew) {
+  const auto ensemble = [&](uint32_t number) {
+    v1::DesiredAttempt attempt = Training("");
+    attempt.mutable_key()->set_attempt(number);
+    v1::EnsembleInferenceSpec& spec =
+        *attempt.mutable_spec()->mutable_ensemble();
+    spec.add_members()->set_name("predict");
+    spec.mutable_data()->mutable_source()->set_path(data_);
+    return attempt;
+  };
+  server_.Want({ensemble(1)});
+  Await(Status::PHASE_RUNNING);
+  v1::DesiredAttempt stop = ensemble(1);
+  stop.set_action(v1::DesiredAttempt::ACTION_PREEMPT);
+  stop.clear_spec();
+  server_.Want({stop});
+  const Status stopped = Await(Status::PHASE_ENDED);
+  EXPECT_EQ(stopped.outcome(), v1::Attempt::OUTCOME_PREEMPTED);
+  EXPECT_FALSE(stopped.has_checkpoint());
+
+  server_.Want({ensemble(2)});
+  EXPECT_TRUE(server_.AwaitTelemetry([&](const auto& records) {
+    return !records.empty() && records.back().key().attempt() == 2;
+  }));
+}
+
 TEST_F(AgentTest, PreemptionKeepsACheckpointThatTheNextAttemptResumesFrom) {
   server_.Want({Training("train")});
   Await(Status::PHASE_RUNNING);

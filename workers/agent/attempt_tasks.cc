@@ -103,24 +103,21 @@ absl::Status AttemptWork::DoPrepare(const DesiredAttempt& attempt) {
   if (!spec.ParseFromString(attempt.spec)) {
     return absl::InternalError("the server's job spec cannot be read");
   }
-  if (!spec.has_training()) {
-    return absl::UnimplementedError(
-        "this worker can only run training jobs; the job is of another kind");
-  }
   RETURN_IF_ERROR(FindDevices(attempt.devices));
-  ASSIGN_OR_RETURN(pins_,
-                   ResolveInputs(*context_->data_roots, context_->cache,
-                                 &cancellation_, *spec.mutable_training()));
+  ASSIGN_OR_RETURN(pins_, ResolveInputs(*context_->data_roots, context_->cache,
+                                        &cancellation_, spec));
   if (attempt.checkpoint) RETURN_IF_ERROR(FetchCheckpoint(*attempt.checkpoint));
   // A leftover would be taken for this attempt's own results.
   std::error_code error;
   fs::remove_all(folder_, error);
   RETURN_IF_ERROR(MakeFolder(folder_ + "/work"));
   RETURN_IF_ERROR(MakeFolder(folder_ + "/uploads"));
+  std::vector<DeviceKind> kinds;
+  for (const DeviceInfo& device : device_infos_) kinds.push_back(device.kind);
   return WriteFile(folder_ + "/spec.json",
                    FormatRunnerSpec({.key = key_,
-                                     .training = spec.training(),
-                                     .device = device_infos_[0].kind,
+                                     .job = std::move(spec),
+                                     .devices = std::move(kinds),
                                      .threads = threads_,
                                      .work_dir = folder_ + "/work",
                                      .resume = resume_}));

@@ -396,19 +396,66 @@ TEST_F(CacheTest, ResolvesEverySourceToAPath) {
   Make();
   Write(dir_ / "data/x", "");
   const DataRoots roots = *DataRoots::Make({dir_ / "data"});
-  v1::TrainingSpec training;
+  v1::JobSpec spec;
+  v1::TrainingSpec& training = *spec.mutable_training();
   training.mutable_data()->mutable_source()->set_path(dir_ / "data");
   training.mutable_model()->mutable_weights()->set_artifact(server_.Put("w"));
-  const auto pins = ResolveInputs(roots, cache_.get(), &cancel_, training);
+  const auto pins = ResolveInputs(roots, cache_.get(), &cancel_, spec);
   ASSERT_TRUE(pins.ok()) << pins.status();
   EXPECT_EQ(training.data().source().path(), dir_ / "data");
   EXPECT_EQ(Read(training.model().weights().path()), "w");
 
-  v1::TrainingSpec folder;
-  folder.mutable_data()->mutable_source()->set_artifact(
-      PutFolder({{"train-images-idx3-ubyte", "bytes"}}));
+  v1::JobSpec folder;
+  v1::Source& source =
+      *folder.mutable_training()->mutable_data()->mutable_source();
+  source.set_artifact(PutFolder({{"train-images-idx3-ubyte", "bytes"}}));
   ASSERT_TRUE(ResolveInputs(roots, cache_.get(), &cancel_, folder).ok());
-  EXPECT_TRUE(fs::is_directory(folder.data().source().path()));
+  EXPECT_TRUE(fs::is_directory(source.path()));
+}
+
+TEST_F(CacheTest, ResolvesEachMemberOfAnEnsembleAndFetchesWhatIsSharedOnce) {
+  Make();
+  Write(dir_ / "data/model.json", "{}");
+  Write(dir_ / "secret/model.json", "{}");
+  const DataRoots roots = *DataRoots::Make({dir_ / "data"});
+  v1::JobSpec spec;
+  v1::EnsembleInferenceSpec& ensemble = *spec.mutable_ensemble();
+  ensemble.mutable_data()->mutable_source()->set_path(dir_ / "data");
+  const std::string weights = server_.Put("weights");
+  for (int i = 0; i < 3; ++i) {
+    v1::EnsembleMember& member = *ensemble.add_members();
+    member.mutable_model()->mutable_weights()->set_artifact(weights);
+    member.mutable_config()->set_path(dir_ / "data/model.json");
+  }
+  ensemble.add_members()->mutable_torchscript()->set_artifact(
+      server_.Put("script"));
+  v1::JobSpec outside = spec;
+  {
+    const auto pins = ResolveInputs(roots, cache_.get(), &cancel_, spec);
+    ASSERT_TRUE(pins.ok()) << pins.status();
+    EXPECT_EQ(server_.transfers(), 2);
+    for (int i = 0; i < 3; ++i) {
+      const v1::EnsembleMember& member = ensemble.members(i);
+      EXPECT_EQ(Read(member.model().weights().path()), "weights");
+      EXPECT_EQ(member.config().path(), dir_ / "data/model.json");
+    }
+    EXPECT_EQ(Read(ensemble.members(3).torchscript().path()), "script");
+  }
+  outside.mutable_ensemble()->mutable_members(2)->mutable_config()->set_path(
+      dir_ / "secret/model.json");
+  const absl::Status status =
+      ResolveInputs(roots, cache_.get(), &cancel_, outside).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(std::string(status.message()),
+              testing::StartsWith("ensemble.members[2].config: "));
+}
+
+TEST_F(CacheTest, RefusesAJobOfAnotherKind) {
+  Make();
+  const DataRoots roots = *DataRoots::Make({});
+  v1::JobSpec spec;
+  EXPECT_EQ(ResolveInputs(roots, cache_.get(), &cancel_, spec).status().code(),
+            absl::StatusCode::kUnimplemented);
 }
 
 TEST_F(CacheTest, NamesTheFieldAndThePathThatIsMissing) {
@@ -416,9 +463,9 @@ TEST_F(CacheTest, NamesTheFieldAndThePathThatIsMissing) {
   Write(dir_ / "data/file", "");
   const DataRoots roots = *DataRoots::Make({dir_ / "data"});
   const auto error = [&](const std::string& path) {
-    v1::TrainingSpec training;
-    training.mutable_data()->mutable_source()->set_path(path);
-    return ResolveInputs(roots, cache_.get(), &cancel_, training).status();
+    v1::JobSpec spec;
+    spec.mutable_training()->mutable_data()->mutable_source()->set_path(path);
+    return ResolveInputs(roots, cache_.get(), &cancel_, spec).status();
   };
   EXPECT_THAT(std::string(error(dir_ / "data/none").message()),
               HasSubstr("training.data.source: \"" + dir_.path() +

@@ -124,11 +124,12 @@ TEST(OptionsTest, MakesAHostNameAWorkerName) {
 
 TEST(RunnerSpecTest, SaysWhatTheProtocolSays) {
   RunnerSpec spec{.key = {17, 2}, .threads = 2, .work_dir = "/w"};
-  spec.training.mutable_model()->set_architecture("mnist_cnn");
-  spec.training.mutable_data()->set_format(v1::DataSpec::FORMAT_IDX);
-  spec.training.mutable_data()->mutable_source()->set_path("/data/glyphs");
-  spec.training.mutable_optimizer()->set_kind(v1::OptimizerSpec::KIND_SGD);
-  spec.training.set_epochs(3);
+  v1::TrainingSpec& training = *spec.job.mutable_training();
+  training.mutable_model()->set_architecture("mnist_cnn");
+  training.mutable_data()->set_format(v1::DataSpec::FORMAT_IDX);
+  training.mutable_data()->mutable_source()->set_path("/data/glyphs");
+  training.mutable_optimizer()->set_kind(v1::OptimizerSpec::KIND_SGD);
+  training.set_epochs(3);
   const auto json = nlohmann::json::parse(FormatRunnerSpec(spec));
   EXPECT_EQ(json, nlohmann::json::parse(R"({
     "trainyard_runner": 1, "job": 17, "attempt": 2,
@@ -139,6 +140,37 @@ TEST(RunnerSpecTest, SaysWhatTheProtocolSays) {
     "work_dir": "/w"})"));
   spec.resume = "/c";
   EXPECT_EQ(nlohmann::json::parse(FormatRunnerSpec(spec))["resume"], "/c");
+}
+
+TEST(RunnerSpecTest, AnEnsembleGetsAllItsDevices) {
+  RunnerSpec spec{.key = {18, 1},
+                  .devices = {DeviceKind::kCuda, DeviceKind::kCuda},
+                  .threads = 4,
+                  .work_dir = "/w"};
+  v1::EnsembleInferenceSpec& ensemble = *spec.job.mutable_ensemble();
+  v1::EnsembleMember& member = *ensemble.add_members();
+  member.set_name("a");
+  member.set_job("jobs/17");
+  member.mutable_model()->set_architecture("mlp");
+  member.mutable_model()->mutable_weights()->set_path("/m/w");
+  member.mutable_config()->set_path("/m/c");
+  ensemble.mutable_data()->set_format(v1::DataSpec::FORMAT_IDX);
+  ensemble.mutable_data()->mutable_source()->set_path("/d");
+  ensemble.set_fusion(v1::EnsembleInferenceSpec::FUSION_VOTE);
+  ensemble.add_outputs(v1::EnsembleInferenceSpec::OUTPUT_FORMAT_NPY);
+  EXPECT_EQ(nlohmann::json::parse(FormatRunnerSpec(spec)),
+            nlohmann::json::parse(R"({
+    "trainyard_runner": 1, "job": 18, "attempt": 1,
+    "ensemble": {
+      "members": [{"name": "a", "job": "jobs/17", "model": {"architecture": "mlp",
+                                          "weights": {"path": "/m/w"}},
+                   "config": {"path": "/m/c"}}],
+      "data": {"format": "idx", "source": {"path": "/d"}},
+      "fusion": "vote", "outputs": ["npy"]},
+    "device": {"kind": "cuda", "index": 0, "threads": 4},
+    "devices": [{"kind": "cuda", "index": 0, "threads": 4},
+                {"kind": "cuda", "index": 1, "threads": 4}],
+    "work_dir": "/w"})"));
 }
 
 TEST(RunnerSpecTest, ShowsARunnerOnlyItsCards) {

@@ -22,6 +22,18 @@ const char* KindName(DeviceKind kind) {
   return "cpu";
 }
 
+// CUDA_VISIBLE_DEVICES leaves only the job's own cards: they count from 0.
+Json DeviceList(const std::vector<DeviceKind>& kinds, uint32_t threads) {
+  Json list = Json::array();
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    const size_t index = static_cast<size_t>(std::count(
+        kinds.begin(), kinds.begin() + static_cast<long>(i), kinds[i]));
+    list.push_back(
+        {{"kind", KindName(kinds[i])}, {"index", index}, {"threads", threads}});
+  }
+  return list;
+}
+
 }  // namespace
 
 std::string FormatRunnerSpec(const RunnerSpec& spec) {
@@ -29,10 +41,14 @@ std::string FormatRunnerSpec(const RunnerSpec& spec) {
   json["trainyard_runner"] = 1;
   json["job"] = spec.key.job;
   json["attempt"] = spec.key.attempt;
-  json["training"] = ToJson(spec.training);
-  // CUDA_VISIBLE_DEVICES leaves only the job's own cards: the first is 0.
-  json["device"] = {
-      {"kind", KindName(spec.device)}, {"index", 0}, {"threads", spec.threads}};
+  const Json devices = DeviceList(spec.devices, spec.threads);
+  if (spec.job.has_ensemble()) {
+    json["ensemble"] = ToJson(spec.job.ensemble());
+    json["devices"] = devices;
+  } else {
+    json["training"] = ToJson(spec.job.training());
+  }
+  json["device"] = devices.at(0);
   json["work_dir"] = spec.work_dir;
   if (!spec.resume.empty()) json["resume"] = spec.resume;
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -1,13 +1,13 @@
 // The file that tells a runner what to do (docs/runner_protocol.md). Pure.
 //
-//   std::string text = FormatRunnerSpec({.key = key, .training = training, …});
+//   std::string text = FormatRunnerSpec({.key = key, .job = spec, …});
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "trainyard/v1/training.pb.h"
+#include "trainyard/v1/job.pb.h"
 #include "workers/agent/devices/device.h"
 #include "workers/agent/types.h"
 
@@ -15,8 +15,8 @@ namespace trainyard::agent {
 
 struct RunnerSpec {
   AttemptKey key;
-  v1::TrainingSpec training;  // each Source is a path
-  DeviceKind device = DeviceKind::kCpu;
+  v1::JobSpec job;  // each Source is a path
+  std::vector<DeviceKind> devices = {DeviceKind::kCpu};
   uint32_t threads = 1;
   std::string work_dir;
   std::string resume;  // empty: a fresh start

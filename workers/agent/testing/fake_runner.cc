@@ -1,5 +1,6 @@
 // A runner for tests (docs/runner_protocol.md) without any training. What it
-// does is the spec's training.model.architecture, or the only argument:
+// does is the spec's training.model.architecture, the name of an ensemble's
+// first member, or the only argument:
 //
 //   fake_runner crash
 //   fake_runner --spec FILE
@@ -106,6 +107,21 @@ int Train(const Work& work) {
   return 0;
 }
 
+// Works until it is told to stop, and has nothing to go on from then.
+int Predict(const Work&) {
+  Started();
+  for (uint64_t batch = 1;; ++batch) {
+    Metrics(batch);
+    pollfd commands{kCommands, POLLIN, 0};
+    if (poll(&commands, 1, 10) <= 0) continue;
+    const std::string command = Command();
+    if (command.empty()) return 9;
+    if (command == "stop") break;
+  }
+  Send(R"({"event":"stopped","step":0})");
+  return 0;
+}
+
 // Takes a checkpoint, then dies by a signal.
 int Crash(const Work& work) {
   Started();
@@ -187,15 +203,17 @@ int Orphan(const Work& work) {
 
 int main(int argc, char** argv) {
   static const std::map<std::string, std::function<int(const Work&)>> kModes = {
-      {"succeed", Succeed}, {"train", Train},   {"crash", Crash},
-      {"fail", Fail},       {"polite", Polite}, {"stubborn", Stubborn},
-      {"talk", Talk},       {"babble", Babble}, {"show", Show},
-      {"orphan", Orphan}};
+      {"succeed", Succeed}, {"train", Train},    {"crash", Crash},
+      {"fail", Fail},       {"polite", Polite},  {"stubborn", Stubborn},
+      {"talk", Talk},       {"babble", Babble},  {"show", Show},
+      {"orphan", Orphan},   {"predict", Predict}};
   Work work;
   std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "--spec" && argc > 2) {
     const Json spec = Json::parse(std::ifstream(argv[2]));
-    mode = spec["training"]["model"].value("architecture", "");
+    mode = spec.contains("ensemble")
+               ? spec["ensemble"]["members"][0].value("name", "")
+               : spec["training"]["model"].value("architecture", "");
     work.dir = spec.value("work_dir", ".");
     work.resume = spec.value("resume", "");
   }
