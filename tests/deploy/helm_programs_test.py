@@ -19,6 +19,7 @@ import helm_checks as checks  # noqa: E402
 
 yard = helm_chart.yard
 PROGRAMS = ("trainyard-server", "trainyard-worker")
+TLS = "/etc/trainyard/tls"
 
 
 class FlagsTest(unittest.TestCase):
@@ -44,6 +45,12 @@ class FlagsTest(unittest.TestCase):
                       checks.flags(objects, self.known))
 
 
+def secret(objects, name):
+    """What it holds; None: the chart does not make it."""
+    found = [one["data"] for one in objects if one["kind"] == "Secret" and one["metadata"]["name"] == name]
+    return {key: base64.b64decode(value) for key, value in found[0].items()} if found else None
+
+
 class Pod:
     """A workload's first container as a process."""
 
@@ -61,11 +68,13 @@ class Pod:
                 self._fill(folder, objects, volumes[mount["name"]]["secret"])
 
     def _fill(self, folder, objects, volume):
-        data = [one for one in objects if one["kind"] == "Secret" and one["metadata"]["name"] == volume["secretName"]][0]["data"]
+        data = secret(objects, volume["secretName"])
+        if data is None:
+            return  # made by hand
         items = volume.get("items", [{"key": key, "path": key} for key in data])
         for item in items:
             with open(os.path.join(folder, item["path"]), "wb") as file:
-                file.write(base64.b64decode(data[item["key"]]))
+                file.write(data[item["key"]])
 
     def path(self, inside):
         """A path of the pod, on this machine."""
@@ -86,7 +95,7 @@ class Pod:
     def start(self):
         program = yard.program(f"trainyard-{self.container['name']}")
         process = yard.Process([program, *map(self.argument, self.container["args"])], self.yard.path(f"{self.name}.log"),
-                               self.yard.env)
+                               {name: value for name, value in self.yard.env.items() if not name.startswith("TRAINYARD_")})
         self.yard.others.append(process)
         return process
 
@@ -109,16 +118,39 @@ class PodsTest(yard.TestCase):
         said = process.wait_for_line(r"(?:metrics|monitoring).*?(127\.0\.0\.1:\d+)|(127\.0\.0\.1:\d+).*?/metrics")
         server.metrics = said.group(1) or said.group(2)
         worker = Pod(self.yard, objects, workload("rel-trainyard-worker-cpu"), "rel-trainyard-worker-cpu-5d9c7b-x2x4z")
+        self.be_admin(objects, worker)
+        if "/etc/trainyard/token" in worker.folders:
+            # As NOTES says.
+            command = re.search(r"^ *trainctl (tokens create .*) > join-token$", objects.notes, re.MULTILINE).group(1)
+            token = self.yard.ctl_ok(*command.split()).out
+            with open(worker.path("/etc/trainyard/token/join-token"), "w", encoding="utf-8") as file:
+                file.write(token)
         worker.process = worker.start()
         worker.process.wait_for_line(rf"^trainyard-worker {worker.name} connected to \S+")
         return server, worker
+
+    def be_admin(self, objects, worker):
+        """What NOTES has people export."""
+        env = self.yard.env
+        env["TRAINYARD_SERVER"] = self.yard.address.replace("127.0.0.1", "localhost")
+        if TLS in worker.folders:
+            env["TRAINYARD_TLS_CA"] = worker.path(f"{TLS}/ca.crt")
+        own = secret(objects, "rel-trainyard-client-tls")
+        if own:
+            env["TRAINYARD_TLS_CERT"] = self.yard.write("trainyard.crt", own["tls.crt"])
+            env["TRAINYARD_TLS_KEY"] = self.yard.write("trainyard.key", own["tls.key"])
+        token = secret(objects, "rel-trainyard-admin-token")
+        if token:
+            path = self.yard.write("trainyard-admin-token", token["token"])
+            os.chmod(path, 0o600)
+            env["TRAINYARD_TOKEN_FILE"] = path
 
     def get(self, server, page, cert=None):
         """Status of a page of the server's metrics port, asked for as the kubelet and Prometheus do."""
         scheme = server.container["readinessProbe"]["httpGet"]["scheme"].lower()
         context = None
         if scheme == "https":
-            context = ssl.create_default_context(cafile=server.path("/etc/trainyard/tls/ca.crt"))
+            context = ssl.create_default_context(cafile=server.path(f"{TLS}/ca.crt"))
             if cert:
                 context.load_cert_chain(*cert)
         try:
@@ -133,6 +165,7 @@ class PodsTest(yard.TestCase):
         for probe in ("livenessProbe", "readinessProbe"):
             done = worker.probe(probe)
             self.assertEqual(done.code, 0, done)
+        self.assertIn(worker.name, self.yard.ctl_ok("workers").out)
         # The folders of the mounts were used.
         self.assertTrue(os.path.isdir(server.path("/var/lib/trainyard/state")))
         self.assertTrue(os.path.isdir(worker.path("/var/lib/trainyard/worker")))
@@ -141,22 +174,25 @@ class PodsTest(yard.TestCase):
         self.assertNotEqual(worker.probe("livenessProbe").code, 0)
 
     def test_without_tls(self):
-        server, worker = self.pods(tls={"mode": "none"}, server={"insecure": True})
+        server, worker = self.pods(tls={"mode": "none"}, tokens={"mode": "none"}, server={"insecure": True})
         self.assertEqual(self.get(server, "/metrics"), 200)
         self.check(server, worker)
 
-    def test_with_certificates_of_the_chart(self):
+    def test_with_certificates_and_tokens_of_the_chart(self):
         server, worker = self.pods()
+        self.yard.env.pop("TRAINYARD_TOKEN_FILE")
+        self.assertIn("token", self.yard.ctl("workers").err)
+        self.yard.env["TRAINYARD_TOKEN_FILE"] = self.yard.path("trainyard-admin-token")
         self.assertEqual(self.get(server, "/metrics"), 200)
         self.check(server, worker)
 
     def test_with_mutual_tls(self):
         server, worker = self.pods(tls={"mutual": True})
-        own = [worker.path(f"/etc/trainyard/tls/tls.{part}") for part in ("crt", "key")]
+        own = [worker.path(f"{TLS}/tls.{part}") for part in ("crt", "key")]
         self.assertEqual(self.get(server, "/metrics", own), 200)
         self.assertEqual(self.get(server, "/metrics"), 403)
         self.check(server, worker)
 
 
 if __name__ == "__main__":
-    helm_chart.main(PROGRAMS)
+    helm_chart.main((*PROGRAMS, "trainctl"))

@@ -1,8 +1,10 @@
 """The Helm chart: rendered for each set of values in helm/trainyard/ci, and checked as strictly as can be without a
 cluster. Every kind of check is also given something wrong, which it must find."""
 
+import base64
 import copy
 import filecmp
+import hashlib
 import json
 import os
 import re
@@ -20,14 +22,17 @@ HELM = os.path.join(yard.SOURCE, "helm")
 FILES = os.path.join(helm_chart.CHART, "files")
 HERE = helm_chart.HERE
 
+# Made by whoever installs the chart, as NOTES says.
+JOIN = ("Secret", "rel-trainyard-join-token")
 # What each set of values says exists already.
 EXTERNAL = {
     "existing-secrets": {("Secret", "registry-credentials"), ("Secret", "trainyard-server-certificate"),
                          ("Secret", "trainyard-worker-certificate"), ("Secret", "trainyard-tokens"), ("Secret", "proxy"),
                          ("ServiceAccount", "trainyard-workload"), ("PersistentVolumeClaim", "trainyard-state")},
     "minimal": {("ServiceAccount", "default")},
-    "cuda-and-spot": {("PersistentVolumeClaim", "datasets")},
-    "everything-on": {("Secret", "trainyard-tokens"), ("Secret", "train-example-com")},
+    "defaults": {JOIN},
+    "cuda-and-spot": {JOIN, ("PersistentVolumeClaim", "datasets")},
+    "everything-on": {("Secret", "trainyard-join"), ("Secret", "train-example-com")},
 }
 LONG_RELEASE = "a-release-name-that-is-as-long-as-helm-allows-it-12345"[:53]
 
@@ -68,7 +73,7 @@ class ObjectsTest(ChartTest):
         ours = {checks.title(one) for one in objects}
         self.assertEqual(ours & {checks.title(one) for one in other}, set())
         dotted = self.chart.render(release="team.a")
-        self.assertEqual(checks.everything(dotted), [])
+        self.assertEqual(checks.everything(dotted, {("Secret", "team-a-trainyard-join-token")}), [])
 
     def test_what_is_wrong_is_found(self):
         """One wrong thing at a time, and the words that must be said of it."""
@@ -164,10 +169,12 @@ class FlagsTest(ChartTest):
              {("Deployment", "-worker-cuda"), ("PodDisruptionBudget", "-worker-cuda")}, set()),
             ({"workerPools": {"spot": {"enabled": True}}}, {("Deployment", "-worker-spot")}, set()),
             ({"workerPools": {"new": {}}}, {("Deployment", "-worker-new"), ("PodDisruptionBudget", "-worker-new")}, set()),
-            ({"workerPools": {"cpu": {"kind": "StatefulSet"}}}, {("StatefulSet", "-worker-cpu"), ("Service", "-worker-cpu")},
+            ({"workerPools": {"cpu": {"kind": "StatefulSet", "cache": {"type": "persistentClaim"}}}}, {("StatefulSet", "-worker-cpu"), ("Service", "-worker-cpu")},
              {("Deployment", "-worker-cpu")}),
             ({"workerPools": {"cpu": {"autoscaling": prometheus}}}, {("ScaledObject", "-worker-cpu")}, set()),
-            ({"tls": {"mode": "none"}, "server": {"insecure": True}}, set(), {("Secret", "-server-tls")}),
+            ({"tls": {"mode": "none"}, "tokens": {"mode": "none"}, "server": {"insecure": True}}, set(),
+             {("Secret", "-server-tls"), ("Secret", "-admin-token")}),
+            ({"tokens": {"mode": "existingSecret", "existingSecret": "x"}}, set(), {("Secret", "-admin-token")}),
             ({"tls": {"mode": "existingSecret", "existingSecret": "x"}}, set(), {("Secret", "-server-tls")}),
             ({"tls": {"mutual": True}}, {("Secret", "-worker-tls"), ("Secret", "-client-tls")}, set()),
             ({"tls": {"mode": "certManager", "certManager": {"issuerRef": {"name": "x"}}}}, {("Certificate", "-server-tls")},
@@ -239,14 +246,27 @@ class FlagsTest(ChartTest):
         def secrets(objects):
             return {one["metadata"]["name"]: one["data"] for one in objects if one["kind"] == "Secret"}
         first = self.chart.render_values({"tls": {"mutual": True}})
-        self.assertEqual(len(secrets(first)), 3)
+        self.assertEqual(len(secrets(first)), 4)
         self.assertEqual(secrets(self.chart.render_values({"tls": {"mutual": True}}, there=list(first))), secrets(first))
         # One that is missing makes all anew: the key of their CA is gone.
         fewer = [one for one in first if one["metadata"]["name"] != "rel-trainyard-client-tls"]
         again = secrets(self.chart.render_values({"tls": {"mutual": True}}, there=fewer))
+        self.assertEqual(again.pop("rel-trainyard-admin-token"), secrets(first)["rel-trainyard-admin-token"])
         self.assertEqual(len({data["ca.crt"] for data in again.values()}), 1)
-        for name, data in secrets(first).items():
-            self.assertNotEqual(data["tls.key"], again[name]["tls.key"])
+        for name, data in again.items():
+            self.assertNotEqual(data["tls.key"], secrets(first)[name]["tls.key"])
+
+    def test_the_admins_token_is_one_and_only_its_hash_reaches_the_server(self):
+        objects = self.chart.render_values({})
+        data = [one for one in objects if one["metadata"]["name"] == "rel-trainyard-admin-token"][0]["data"]
+        token = base64.b64decode(data["token"]).decode()
+        match = re.fullmatch(r"ty_([a-z2-7]{12})_([a-z2-7]{52})", token)
+        self.assertTrue(match, token)
+        hashed = hashlib.sha256(match.group(2).encode()).hexdigest()
+        self.assertEqual(base64.b64decode(data["admin-token-hash"]).decode(), f"{match.group(1)} {hashed}\n")
+        server = [one for one in objects if one["kind"] == "StatefulSet"][0]
+        mounted = [volume["secret"] for volume in checks.pod(server)["volumes"] if volume["name"] == "admin"][0]
+        self.assertEqual(mounted["items"], [{"key": "admin-token-hash", "path": "hash"}])
 
     def test_scaling_counts_the_busy_and_says_nothing_when_the_server_is_away(self):
         _, scaled = self.the("ScaledObject", "rel-trainyard-worker-cpu")
@@ -447,9 +467,13 @@ class DocsTest(ChartTest):
     def test_names(self):
         objects = self.chart.render_values({}, release="trainyard", namespace="trainyard")
         there = {one["metadata"]["name"] for one in objects}
-        named = set(re.findall(r"(?:service/|secret |service\n?`)(trainyard[-a-z]*)", self.section()))
+        named = set(re.findall(r"(?:service/|get secret |service\n?`)(trainyard[-a-z]*)", self.section()))
         self.assertLessEqual({"trainyard", "trainyard-server-tls"}, named)
-        self.assertLessEqual(named, there)
+        self.assertLessEqual(named, there | {"trainyard-join-token"})
+        # The steps are the notes'.
+        for line in re.findall(r"^(?:kubectl|export|trainctl tokens) .*", self.section(), re.MULTILINE):
+            if "delete pvc" not in line and not self.chart.helm:
+                self.assertIn(line, objects.notes)
         self.assertIn("trainyard-server", checks.names_of(objects, "StatefulSet"))
 
 

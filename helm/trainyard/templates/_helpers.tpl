@@ -181,3 +181,10 @@ topologySpreadConstraints:
 {{- if .Values.server.metrics }}{{ $names = append $names (printf "%s.%s.svc" (include "trainyard.resource.name" (list . "metrics")) .Release.Namespace) }}{{ end -}}
 {{- concat $names .Values.ingress.hosts .Values.gateway.hostnames .Values.tls.extraNames | uniq | toJson -}}
 {{- end -}}
+
+{{/* ---- Tokens. */}}
+{{- define "trainyard.tokens.on" -}}{{ if ne .Values.tokens.mode "none" }}yes{{ end }}{{- end -}}
+{{- define "trainyard.tokens.adminSecret" -}}
+{{- if eq .Values.tokens.mode "existingSecret" }}{{ .Values.tokens.existingSecret }}{{ else }}{{ include "trainyard.resource.name" (list . "admin-token") }}{{ end -}}
+{{- end -}}
+{{- define "trainyard.tokens.joinSecret" -}}{{ default (include "trainyard.resource.name" (list . "join-token")) .Values.tokens.joinSecret }}{{- end -}}

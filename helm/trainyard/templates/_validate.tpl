@@ -9,6 +9,15 @@ What the schema cannot say: values that must fit each other. Each message names 
 {{- if and (ne $tls.mode "none") .Values.server.insecure -}}
 {{- fail (printf "server.insecure: true goes with tls.mode=none only, not with %s" $tls.mode) -}}
 {{- end -}}
+{{- if and (eq .Values.tokens.mode "none") (not .Values.server.insecure) -}}
+{{- fail "tokens.mode: none: the server would answer nobody; choose generated or existingSecret, or set server.insecure=true (with tls.mode=none) where the network is yours alone" -}}
+{{- end -}}
+{{- if and (eq .Values.tokens.mode "existingSecret") (not .Values.tokens.existingSecret) -}}
+{{- fail "tokens.existingSecret: empty: tokens.mode=existingSecret needs the name of a secret with the hash of an admin's token" -}}
+{{- end -}}
+{{- if and (ne .Values.tokens.mode "none") (eq $tls.mode "none") -}}
+{{- fail (printf "tokens.mode: %s: tokens would cross the network in plain text; choose a tls.mode, or none here too" .Values.tokens.mode) -}}
+{{- end -}}
 {{- if and (eq $tls.mode "existingSecret") (not $tls.existingSecret) -}}
 {{- fail "tls.existingSecret: empty: tls.mode=existingSecret needs the name of a secret with tls.crt, tls.key and ca.crt" -}}
 {{- end -}}
@@ -33,7 +42,7 @@ What the schema cannot say: values that must fit each other. Each message names 
 {{- if eq (int .Values.server.service.port) (int .Values.server.metrics.port) -}}
 {{- fail (printf "server.metrics.port: %d is server.service.port too; they must differ" (int .Values.server.metrics.port)) -}}
 {{- end -}}
-{{- include "trainyard.validate.args" (list "server.extraArgs" .Values.server.extraArgs (list "listen" "metrics-address" "state-dir" "worker-lease" "artifact-limit" "log-level" "log-format" "tls-cert" "tls-key" "tls-client-ca" "insecure" "health")) -}}
+{{- include "trainyard.validate.args" (list "server.extraArgs" .Values.server.extraArgs (list "listen" "metrics-address" "state-dir" "worker-lease" "artifact-limit" "log-level" "log-format" "tls-cert" "tls-key" "tls-client-ca" "auth" "bootstrap-token-hash-file" "insecure" "health")) -}}
 {{- range $name, $pool := include "trainyard.pools" . | fromJson -}}
 {{- $at := printf "workerPools.%s" $name -}}
 {{- if and (eq $pool.cache.type "persistentClaim") (ne $pool.kind "StatefulSet") -}}
@@ -53,7 +62,7 @@ What the schema cannot say: values that must fit each other. Each message names 
 {{- end -}}
 {{- end -}}
 {{- include "trainyard.validate.args" (list (printf "%s.extraArgs" $at) $pool.extraArgs (list "server" "name" "work-dir" "cache-limit" "devices" "checkpoint-grace" "grace" "log-level" "log-format" "tls-ca" "tls-cert" "tls-key" "token-file" "health")) -}}
-{{- if and (eq $pool.kind "StatefulSet") (ne $pool.cache.type "persistentClaim") $.Values.tokens.existingSecret -}}
+{{- if and (eq $pool.kind "StatefulSet") (ne $pool.cache.type "persistentClaim") (ne $.Values.tokens.mode "none") -}}
 {{- fail (printf "%s.cache.type: %s loses the token that a worker got for its name, and its successor of the same name could not join; with tokens a StatefulSet needs persistentClaim" $at $pool.cache.type) -}}
 {{- end -}}
 {{- $seen := dict -}}

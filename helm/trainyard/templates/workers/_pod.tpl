@@ -35,10 +35,10 @@
     {{- end }}
     defaultMode: 0440
 {{- end }}
-{{- with $root.Values.tokens.existingSecret }}
+{{- if include "trainyard.tokens.on" $root }}
 - name: token
   secret:
-    secretName: {{ . }}
+    secretName: {{ include "trainyard.tokens.joinSecret" $root }}
     items:
       - key: {{ $root.Values.tokens.joinTokenKey }}
         path: join-token
@@ -95,7 +95,7 @@ spec:
 - --tls-key=/etc/trainyard/tls/tls.key
 {{- end }}
 {{- end }}
-{{- if $root.Values.tokens.existingSecret }}
+{{- if include "trainyard.tokens.on" $root }}
 - --token-file=/etc/trainyard/token/join-token
 {{- end }}
 {{- with $pool.extraArgs }}
@@ -183,7 +183,7 @@ spec:
           mountPath: /etc/trainyard/tls
           readOnly: true
         {{- end }}
-        {{- if $root.Values.tokens.existingSecret }}
+        {{- if include "trainyard.tokens.on" $root }}
         - name: token
           mountPath: /etc/trainyard/token
           readOnly: true
