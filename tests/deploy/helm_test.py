@@ -414,6 +414,10 @@ class QueryTest(ChartTest):
         self.assertEqual(fetched.returncode, 0, last)
         query = self.the("ScaledObject", "rel-trainyard-worker-cpu")[1]["spec"]["triggers"][0]["metadata"]["query"]
         up, wanted, busy = "trainyard_build_info", "trainyard_queue_wanted_devices", "trainyard_device_busy"
+        self.assertEqual(set(re.findall(r"\btrainyard_\w+", query)), {up, wanted, busy})
+        described = helm_chart.read(os.path.join(yard.SOURCE, "docs", "metrics.md"))
+        for name, labels in ((up, "version"), (wanted, "kind"), (busy, "worker, device, kind")):
+            self.assertRegex(described, rf"\| `{name}` \| gauge \| 1 \| {labels} \|")
         here = 'namespace="default"'
         mine = "rel-trainyard-worker-cpu-5d9c7b8f6d-x2x4z"
         cases = [  # series, what the query gives: None: nothing, which changes nothing
@@ -428,6 +432,12 @@ class QueryTest(ChartTest):
             ({f"{up}{{{here}}}": 1, f'{busy}{{kind="cpu",worker="rel-trainyard-worker-cpu-big-5d9c7b8f6d-x2x4z",{here}}}': 1}, 0),
             ({f'{up}{{namespace="b"}}': 1, f'{wanted}{{kind="cpu",namespace="b"}}': 3}, None),
         ]
+        promtool = os.path.join(last, "promtool")
+        code, said = self.compute(promtool, query, cases)
+        self.assertEqual(code, 0, said)
+        self.assertNotEqual(self.compute(promtool, query, [({f"{up}{{{here}}}": 1}, 1)])[0], 0)
+
+    def compute(self, promtool, query, cases):
         path = os.path.join(self.work, "query_test.yml")
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"evaluation_interval": "1m", "tests": [{
@@ -436,9 +446,8 @@ class QueryTest(ChartTest):
                 "promql_expr_test": [{"expr": query, "eval_time": "2m",
                                       "exp_samples": [] if result is None else [{"labels": "{}", "value": result}]}],
             } for series, result in cases]}, file)
-        done = subprocess.run([os.path.join(last, "promtool"), "test", "rules", path], capture_output=True, text=True,
-                              timeout=yard.DEADLINE, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        done = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, timeout=yard.DEADLINE, check=False)
+        return done.returncode, done.stdout + done.stderr
 
 
 class DocsTest(ChartTest):
