@@ -8,6 +8,7 @@ checked against values.schema.json first.
 """
 
 import atexit
+import copy
 import functools
 import json
 import os
@@ -140,6 +141,20 @@ def rendered():
     chart = Chart(work)
     print("rendered by", chart.helm or "helm_render, for helm is not installed")
     return chart, {name: chart.render([path]) for name, path in value_sets().items()}
+
+
+class ChartTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.chart, cls.sets = rendered()
+        cls.work = cls.chart.work
+
+    def the(self, kind, name, of="everything-on"):
+        """A copy of a set's objects, and the one object in it."""
+        objects = copy.deepcopy(list(self.sets[of]))
+        found = [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name]
+        self.assertEqual(len(found), 1, f"{kind}/{name}")
+        return objects, found[0]
 
 
 def main(needs=()):
