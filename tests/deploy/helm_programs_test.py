@@ -121,10 +121,8 @@ class PodsTest(yard.TestCase):
         self.be_admin(objects, worker)
         if "/etc/trainyard/token" in worker.folders:
             # As NOTES says.
-            command = re.search(r"^ *trainctl (tokens create .*) > join-token$", objects.notes, re.MULTILINE).group(1)
-            token = self.yard.ctl_ok(*command.split()).out
-            with open(worker.path("/etc/trainyard/token/join-token"), "w", encoding="utf-8") as file:
-                file.write(token)
+            command = re.search(r"^ *trainctl (tokens create .*--out join-token)$", objects.notes, re.MULTILINE).group(1)
+            self.yard.ctl_ok(*command.split(), cwd=worker.path("/etc/trainyard/token"))
         worker.process = worker.start()
         worker.process.wait_for_line(rf"^trainyard-worker {worker.name} connected to \S+")
         return server, worker
