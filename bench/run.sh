@@ -4,6 +4,7 @@
 #   bench/run.sh                 the names
 #   bench/run.sh rpc             empty calls and durable submits per second
 #   bench/run.sh rpc --help      its options
+#   bench/run.sh telemetry       what the readings of 1,000 workers cost the server
 #
 # Builds what it needs in build/release and installs nothing. TRAINYARD_BIN=DIR
 # takes the programs of that folder as they are. Results go to stdout, one JSON
@@ -14,7 +15,8 @@ set -euo pipefail
 
 names() {
   echo "benchmarks:"
-  echo "  rpc    empty calls and durable submits per second"
+  echo "  rpc        empty calls and durable submits per second"
+  echo "  telemetry  what the readings of 1,000 workers cost the server"
 }
 
 # programs NAME...: sets BIN to the folder that has them, built where needed.
@@ -40,8 +42,13 @@ case "${1:-}" in
     exec "$BIN/trainyard-bench-rpc" --server "$BIN/trainyard-server" \
       --folder "$(dirname "$BIN")" "$@"
     ;;
+  telemetry)
+    shift
+    programs trainyard-bench-telemetry
+    exec "$BIN/trainyard-bench-telemetry" --folder "$BIN/.." "$@"
+    ;;
   "" | -h | --help)
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
     names
     ;;
   *)

@@ -390,15 +390,20 @@ TEST_F(AppTest, ShowsAndDrainsWorkers) {
         R"(name: "workers/mini" state: STATE_ONLINE version: "0.1.0"
            platform: "linux x86_64" last_seen_time { seconds: 998 }
            devices { id: "cpu" kind: DEVICE_KIND_CPU model: "M4" cores: 10
-                     memory_bytes: 2147483648 free_memory_bytes: 1073741824 })",
+                     memory_bytes: 2147483648 free_memory_bytes: 1073741824
+                     utilization: 0.25 power_watts: 11.6 }
+           disk { free_bytes: 1073741824 size_bytes: 2147483648 })",
         &server_.state().workers["workers/mini"]));
   }
   EXPECT_EQ(Run({"workers"}), kOk);
-  EXPECT_EQ(out_.str(),
-            "WORKER        STATE   DEVICES                                    "
-            "RUNNING  SEEN    VERSION  PLATFORM\n"
-            "workers/mini  online  cpu M4, 10 cores, 1.0 GiB of 2.0 GiB free  "
-            "-        2s ago  0.1.0    linux x86_64\n");
+  EXPECT_EQ(
+      out_.str(),
+      "WORKER        STATE   "
+      "DEVICES                                                      "
+      "DISK                     RUNNING  SEEN    VERSION  PLATFORM\n"
+      "workers/mini  online  "
+      "cpu M4, 10 cores, 1.0 GiB of 2.0 GiB free, 25 % busy, 12 W  "
+      "1.0 GiB of 2.0 GiB free  -        2s ago  0.1.0    linux x86_64\n");
   EXPECT_EQ(Run({"drain", "mini"}), kOk);
   EXPECT_THAT(out_.str(), HasSubstr("gets no new jobs"));
   EXPECT_EQ(Run({"drain", "workers/mini", "--undo"}), kOk);

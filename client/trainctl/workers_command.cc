@@ -2,6 +2,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/units.h"
@@ -38,13 +39,28 @@ std::string DeviceText(const v1::Device& device) {
     absl::StrAppend(&text, ", ", FormatBytes(device.free_memory_bytes()),
                     " of ", FormatBytes(device.memory_bytes()), " free");
   }
+  if (device.has_utilization()) {
+    absl::StrAppendFormat(&text, ", %.0f %% busy", 100 * device.utilization());
+  }
+  if (device.has_temperature_celsius()) {
+    absl::StrAppendFormat(&text, ", %.0f °C", device.temperature_celsius());
+  }
+  if (device.has_power_watts()) {
+    absl::StrAppendFormat(&text, ", %.0f W", device.power_watts());
+  }
   return text;
+}
+
+std::string DiskText(const v1::Worker& worker) {
+  if (!worker.has_disk()) return "";
+  return absl::StrCat(FormatBytes(worker.disk().free_bytes()), " of ",
+                      FormatBytes(worker.disk().size_bytes()), " free");
 }
 
 std::string FormatTable(const v1::ListWorkersResponse& list, absl::Time now,
                         bool colour) {
-  Table table(
-      {"WORKER", "STATE", "DEVICES", "RUNNING", "SEEN", "VERSION", "PLATFORM"});
+  Table table({"WORKER", "STATE", "DEVICES", "DISK", "RUNNING", "SEEN",
+               "VERSION", "PLATFORM"});
   for (const v1::Worker& worker : list.workers()) {
     std::vector<std::string> devices;
     for (const v1::Device& device : worker.devices()) {
@@ -54,6 +70,7 @@ std::string FormatTable(const v1::ListWorkersResponse& list, absl::Time now,
         {{worker.name()},
          WorkerState(worker),
          {absl::StrJoin(devices, "; ")},
+         {DiskText(worker)},
          {absl::StrJoin(worker.attempts(), ", ")},
          {worker.has_last_seen_time()
               ? ShortDuration(now - ToTime(worker.last_seen_time())) + " ago"

@@ -195,6 +195,60 @@ TEST_F(WorkerServiceTest, ABrokenStreamMakesTheWorkerSilent) {
   }
 }
 
+TEST_F(WorkerServiceTest, ShowsWhatDevicesTellUntilTheStreamEnds) {
+  {
+    TestWorker worker(workers_.get(), "attic");
+    v1::Device* cpu = worker.report.mutable_devices(0);
+    cpu->set_utilization(0.25);
+    cpu->set_temperature_celsius(61);
+    cpu->set_power_watts(-3);  // no power is below zero
+    worker.report.mutable_disk()->set_free_bytes(200);
+    worker.report.mutable_disk()->set_size_bytes(100);
+    ASSERT_TRUE(worker.Report());
+    ASSERT_TRUE(worker.Read());
+    const v1::Worker shown = GetWorker("attic");
+    EXPECT_EQ(shown.devices(0).utilization(), 0.25);
+    EXPECT_EQ(shown.devices(0).temperature_celsius(), 61);
+    EXPECT_FALSE(shown.devices(0).has_power_watts());
+    EXPECT_EQ(shown.disk().free_bytes(), 100u) << "the whole is the bound";
+    EXPECT_EQ(shown.disk().size_bytes(), 100u);
+  }
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (GetWorker("attic").state() != v1::Worker::STATE_SILENT) {
+    ASSERT_LT(absl::Now(), deadline);
+  }
+  EXPECT_FALSE(GetWorker("attic").devices(0).has_utilization());
+  EXPECT_FALSE(GetWorker("attic").has_disk());
+}
+
+TEST_F(WorkerServiceTest, ReadingsTakeNoRevision) {
+  TestWorker worker(workers_.get(), "attic");
+  ASSERT_TRUE(worker.Report());
+  ASSERT_TRUE(worker.Read());
+  const core::Revision before = engine_->revision();
+  worker.report.mutable_devices(0)->set_utilization(0.5);
+  ASSERT_TRUE(worker.Report());
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (GetWorker("attic").devices(0).utilization() != 0.5) {
+    ASSERT_LT(absl::Now(), deadline);
+  }
+  EXPECT_EQ(engine_->revision(), before);
+}
+
+TEST_F(WorkerServiceTest, ProgressIsRecalledAfterARestart) {
+  auto worker = RunningWorker();
+  const v1::AttemptKey key = worker->report.attempts(0).key();
+  v1::TelemetryRecord loss = Point(key, 1, 10);
+  loss.mutable_point()->set_loss(0.5);
+  Send("attic", {loss, Point(key, 2, 20)});
+  EXPECT_EQ(Get("jobs/1").progress().step(), 20u);
+  Restart();
+  const v1::Job job = Get("jobs/1");
+  EXPECT_EQ(job.progress().step(), 20u);
+  EXPECT_EQ(job.progress().loss(), 0.5);
+  EXPECT_EQ(job.progress().samples_per_second(), 123);
+}
+
 TEST_F(WorkerServiceTest, AWorkerThatSaysNothingLosesItsStream) {
   options_.rpc.heartbeat_interval = absl::Milliseconds(20);
   Restart();
