@@ -325,6 +325,9 @@ TEST_F(AppTest, UploadsWhatTheMembersOfAnEnsembleNeed) {
       "  data: {format: idx, source: ./data}\n"
       "  outputs: [jsonl, npy]\n");
   ASSERT_EQ(Run({"submit", file}), kOk) << err_.str();
+  // What several members name is sent once.
+  EXPECT_THAT(err_.str(), HasSubstr("model.json: 1 file, 2 B"));
+  EXPECT_EQ(err_.str().find("model.json: "), err_.str().rfind("model.json: "));
   absl::MutexLock lock(&server_.state().mutex);
   const auto& ensemble = server_.state().submissions[0].spec().ensemble();
   ASSERT_EQ(ensemble.members_size(), 3);

@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -113,11 +114,17 @@ absl::StatusOr<v1::JobSpec> MakeSpec(const Options& options) {
   return job.ToSpec();
 }
 
-// Puts artifacts in the place of uploads. A dry run uploads nothing.
+// Puts artifacts in the place of uploads, each path once. A dry run uploads
+// nothing.
 absl::Status Upload(Context& context, bool dry_run, v1::JobSpec* spec,
                     std::vector<std::string>* artifacts) {
+  std::map<std::string, std::string> known;  // path: artifact
   for (v1::Source* source : FindUploads(spec)) {
     const std::string path = source->upload();
+    if (const auto it = known.find(path); it != known.end()) {
+      source->set_artifact(it->second);
+      continue;
+    }
     TransferLine line(context.console, absl::StrCat("upload ", path));
     absl::StatusOr<client::StoredPath> stored =
         dry_run ? client::DescribePath(path)
@@ -129,6 +136,7 @@ absl::Status Upload(Context& context, bool dry_run, v1::JobSpec* spec,
                              FormatBytes(stored->size_bytes)));
     source->set_artifact(stored->artifact);
     artifacts->push_back(stored->artifact);
+    known.emplace(path, stored->artifact);
   }
   return absl::OkStatus();
 }
