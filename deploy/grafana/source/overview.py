@@ -92,9 +92,10 @@ def what_waits():
     return line(
         8,
         table(
-            "Why jobs wait", "Devices by kind. Wanted but no row's other numbers: no worker has this "
-            "kind. Wanted and none free: all are busy. Wanted and free: the job asks for more memory "
-            "or other labels than the free ones have; trainctl get JOB says which.",
+            "Why jobs wait", "Devices by kind: wanted by queued jobs, free, busy, and away (on a "
+            "drained or silent worker). Wanted and nothing else: no worker has this kind. Wanted and "
+            "none free: all are busy. Wanted and free: the job asks for more memory or other labels "
+            "than the free ones have; trainctl get JOB says which.",
             {
                 "wanted": "sum by (kind) (trainyard_queue_wanted_devices)",
                 "free": f"sum by (kind) ({FREE} {ON_ITS_WORKER} {OPEN_WORKER})",
@@ -103,11 +104,12 @@ def what_waits():
             },
             [
                 Column("Kind", label="kind"),
-                Column("Wanted by queued jobs", "wanted", unit="short", colored=True,
+                Column("Wanted", "wanted", unit="short", colored=True, width=95,
                        steps=(GREY, (1, BLUE))),
-                Column("Free", "free", unit="short", colored=True, steps=(GREY, (1, GREEN))),
-                Column("Busy", "busy", unit="short"),
-                Column("Drained or silent", "away", unit="short", colored=True,
+                Column("Free", "free", unit="short", colored=True, width=80,
+                       steps=(GREY, (1, GREEN))),
+                Column("Busy", "busy", unit="short", width=80),
+                Column("Away", "away", unit="short", colored=True, width=80,
                        steps=(GREY, (1, ORANGE))),
             ], width=8, none="no devices"),
         curves("Wait before a start", "How long jobs had waited in the queue when they were placed.",
