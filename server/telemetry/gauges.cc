@@ -106,7 +106,7 @@ void SampleJob(uint64_t job, const RunView& run, const JobReading& reading,
         absl::string_view(*reading.point.job_name).substr(0, kMaxJobNameBytes);
   }
   const Label labels[] = {
-      {"job", number}, {"job_name", name}, {"worker", run.worker}};
+      {"job_id", number}, {"job_name", name}, {"worker", run.worker}};
   const Labelled series(labels, add);
   SampleWork(reading.point, series);
   series.Add(Metric::kJobLastProgress, UnixSeconds(reading.last_progress));

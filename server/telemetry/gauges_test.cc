@@ -138,7 +138,7 @@ ClusterView RunningOn(const std::string& worker, uint64_t jobs) {
 TEST(SampleJobs, ShowsOnlyWhatIsKnown) {
   Scrape scrape;
   SampleJobs(RunningOn("mini", 1), {{1, Running("digits")}}, 1000, scrape);
-  const std::string labels = "{job=1,job_name=digits,worker=mini}";
+  const std::string labels = "{job_id=1,job_name=digits,worker=mini}";
   EXPECT_THAT(scrape.series,
               testing::UnorderedElementsAre(
                   Pair("trainyard_job_series_omitted", 0),
@@ -170,17 +170,18 @@ TEST(SampleJobs, ShowsAllThatIsKnown) {
     names.insert(key.substr(0, key.find('{')));
   }
   for (const MetricInfo& info : AllMetrics()) {
-    if (!absl::StartsWith(info.labels, "job")) continue;
+    if (!absl::StartsWith(info.labels, "job_id")) continue;
     EXPECT_THAT(names, Contains(info.name));
   }
   EXPECT_THAT(scrape.series,
-              Contains(Pair("trainyard_job_compute_seconds{job=1,"
+              Contains(Pair("trainyard_job_compute_seconds{job_id=1,"
                             "job_name=digits,worker=mini}",
                             0.75)));
-  EXPECT_THAT(scrape.series,
-              Contains(Pair("trainyard_job_device_memory_bytes{job=1,job_name="
-                            "digits,worker=mini,device=cpu}",
-                            4096)));
+  EXPECT_THAT(
+      scrape.series,
+      Contains(Pair("trainyard_job_device_memory_bytes{job_id=1,job_name="
+                    "digits,worker=mini,device=cpu}",
+                    4096)));
 }
 
 TEST(SampleJobs, TheOldestJobsHaveSeriesTheRestIsCounted) {
@@ -189,8 +190,9 @@ TEST(SampleJobs, TheOldestJobsHaveSeriesTheRestIsCounted) {
   Scrape scrape;
   SampleJobs(RunningOn("mini", 5), jobs, 3, scrape);
   EXPECT_EQ(scrape.CountOf("trainyard_job_step{"), 3u);
-  EXPECT_THAT(scrape.series, Contains(Key(testing::HasSubstr("{job=3,"))));
-  EXPECT_THAT(scrape.series, Not(Contains(Key(testing::HasSubstr("{job=4,")))));
+  EXPECT_THAT(scrape.series, Contains(Key(testing::HasSubstr("{job_id=3,"))));
+  EXPECT_THAT(scrape.series,
+              Not(Contains(Key(testing::HasSubstr("{job_id=4,")))));
   EXPECT_THAT(scrape.series, Contains(Pair("trainyard_job_series_omitted", 2)));
 }
 
@@ -200,7 +202,7 @@ TEST(SampleJobs, LongNamesAreCut) {
              scrape);
   EXPECT_THAT(
       scrape.series,
-      Contains(Key(absl::StrCat("trainyard_job_step{job=1,job_name=",
+      Contains(Key(absl::StrCat("trainyard_job_step{job_id=1,job_name=",
                                 std::string(64, 'n'), ",worker=mini}"))));
 }
 

@@ -13,8 +13,8 @@ constexpr MetricType kHistogram = MetricType::kHistogram;
 
 constexpr char kPerWorker[] = "worker";
 constexpr char kPerDevice[] = "worker, device, kind";
-constexpr char kPerJob[] = "job, job_name, worker";
-constexpr char kPerJobDevice[] = "job, job_name, worker, device";
+constexpr char kPerJob[] = "job_id, job_name, worker";
+constexpr char kPerJobDevice[] = "job_id, job_name, worker, device";
 
 constexpr MetricInfo kTable[] = {
     {Metric::kBuildInfo, "trainyard_build_info", kGauge, "1", "version",
@@ -177,7 +177,8 @@ constexpr Section kSections[] = {
      "From the workers' heartbeats. Readings end when the worker falls "
      "silent."},
     {Metric::kJobSeriesOmitted, "Running jobs",
-     "From a job's first point to the end of its attempt. `job` is its number, "
+     "From a job's first point to the end of its attempt. `job_id` is its "
+     "number, "
      "`job_name` the first 64 characters of its name."},
 };
 
