@@ -116,12 +116,12 @@ def what_waits():
                "s", [Query(f"histogram_quantile({q}, sum by (le) (rate("
                            f"trainyard_job_queue_wait_seconds_bucket{RATE})))", name)
                      for q, name in ((0.5, "half within"), (0.9, "90 % within"))],
-               width=8, low=0, legend=("lastNotNull", "max")),
+               width=8, low=0, legend=("lastNotNull", "max"), rare=True),
         curves("Run time", "How long jobs that ended had run since their last start.", "s",
                [Query(f"histogram_quantile({q}, sum by (le) (rate("
                       f"trainyard_job_run_duration_seconds_bucket{RATE})))", name)
                 for q, name in ((0.5, "half within"), (0.9, "90 % within"))],
-               width=8, low=0, legend=("lastNotNull", "max")))
+               width=8, low=0, legend=("lastNotNull", "max"), rare=True))
 
 
 def what_is_broken():
@@ -143,14 +143,14 @@ def what_is_broken():
                "suffix: /min",
                [Query(f"60 * sum(rate(trainyard_jobs_submitted_total{RATE}))", "submitted"),
                 Query(f"60 * sum by (state) (rate(trainyard_jobs_ended_total{RATE}))", "{{state}}")],
-               width=8, low=0, colors={"submitted": BLUE, "succeeded": GREEN, "failed": RED,
+               width=8, low=0, rare=True, colors={"submitted": BLUE, "succeeded": GREEN, "failed": RED,
                                        "cancelled": GREY}),
         curves("Attempts that did not succeed", "Attempts per minute by outcome. Lost: the worker went "
                "away. Preempted: given back on purpose, as by a drain. Failed: trainctl get JOB has "
                "the cause.", "suffix: /min",
                [Query('60 * sum by (outcome) (rate(trainyard_attempts_ended_total'
                       f'{{outcome!="succeeded"}}{RATE}))', "{{outcome}}")],
-               width=8, low=0, colors={"failed": RED, "lost": ORANGE, "preempted": BLUE,
+               width=8, low=0, rare=True, colors={"failed": RED, "lost": ORANGE, "preempted": BLUE,
                                        "cancelled": GREY}))
 
 

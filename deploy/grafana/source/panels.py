@@ -107,23 +107,21 @@ def stat(title, description, unit, queries, *, width, steps=(BLUE,), texts=(), g
     return _panel("stat", title, description, width, queries, defaults, options)
 
 
-def curves(title, description, unit, queries, *, width, stacked=False, bar=False, low=None,
-           high=None, steps=None, colors=None, legend=("mean", "lastNotNull"), log=False, axis=None,
-           right=None, none=None, decimals=None):
-    """Curves over time. colors: {legend: color}; right: {legend: unit}, on an axis of their own."""
+def curves(title, description, unit, queries, *, width, stacked=False, low=None,
+           high=None, steps=None, colors=None, legend=("mean", "lastNotNull"),
+           none=None, decimals=None, rare=False):
+    """Curves over time. colors: {legend: color}. rare: of events that may be minutes apart, so
+    no point stands for less than 5 minutes."""
     custom = {
-        "drawStyle": "bars" if bar else "line", "lineInterpolation": "linear", "lineWidth": 1,
-        "fillOpacity": 70 if bar else 25 if stacked else 10, "gradientMode": "none",
+        "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1,
+        "fillOpacity": 25 if stacked else 10, "gradientMode": "none",
         "showPoints": "auto", "pointSize": 4, "spanNulls": False, "axisPlacement": "auto",
         "axisColorMode": "text", "axisBorderShow": False, "axisCenteredZero": False,
-        "barAlignment": 0, "scaleDistribution": {"type": "log", "log": 10} if log else
-        {"type": "linear"},
+        "barAlignment": 0, "scaleDistribution": {"type": "linear"},
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if steps else "off"},
         "hideFrom": {"legend": False, "tooltip": False, "viz": False},
     }
-    if axis:
-        custom["axisLabel"] = axis
     defaults = {"unit": unit, "color": {"mode": "palette-classic"}, "custom": custom,
                 "thresholds": thresholds(steps)}
     for key, value in (("min", low), ("max", high), ("noValue", none), ("decimals", decimals)):
@@ -131,14 +129,13 @@ def curves(title, description, unit, queries, *, width, stacked=False, bar=False
             defaults[key] = value
     overrides = [_override("byName", name, color={"mode": "fixed", "fixedColor": color})
                  for name, color in (colors or {}).items()]
-    overrides += [_override("byName", name, unit=other, **{"custom.axisPlacement": "right"})
-                  for name, other in (right or {}).items()]
     options = {
         "legend": {"displayMode": "table" if legend else "list", "placement": "bottom",
                    "showLegend": True, "calcs": list(legend)},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    return _panel("timeseries", title, description, width, queries, defaults, options, overrides)
+    return _panel("timeseries", title, description, width, queries, defaults, options, overrides,
+                  **({"interval": "5m"} if rare else {}))
 
 
 def timeline(title, description, queries, *, width, texts, none=None):
