@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -50,6 +51,13 @@ double MillisecondsOf(const std::function<void()>& work) {
   const absl::Time begin = absl::Now();
   work();
   return absl::ToDoubleMilliseconds(absl::Now() - begin);
+}
+
+// Processor time of the whole program: other programs do not count.
+double CpuMillisecondsOf(const std::function<void()>& work) {
+  const std::clock_t begin = std::clock();
+  work();
+  return 1000.0 * static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 }
 
 double MedianMilliseconds(int rounds, const std::function<void()>& work) {
@@ -290,6 +298,11 @@ absl::Status Measure(const Flags& flags) {
   const double scrape = MedianMilliseconds(
       flags.rounds, [&fleet, &text] { text = fleet.Scrape(); });
   Print("scrape", scrape, "ms");
+  std::vector<double> cpu;
+  for (int i = 0; i < flags.rounds; ++i) {
+    cpu.push_back(CpuMillisecondsOf([&fleet] { fleet.Scrape(); }));
+  }
+  Print("scrape_cpu", Median(std::move(cpu)), "ms");
   Print("scrape_size", static_cast<double>(text.size()), "bytes");
   Print("scrape_series",
         static_cast<double>(std::count(text.begin(), text.end(), '\n')),

@@ -264,12 +264,35 @@ class Counts : public NoMetrics {
   }
   void OnAttemptEnded(Outcome outcome) override { outcomes.push_back(outcome); }
 
+  void OnWorkerLost() override { ++lost; }
+
   int failures = 0;
   int submitted = 0;
+  int lost = 0;
   std::vector<absl::Duration> waits;
   std::vector<std::pair<JobState, absl::Duration>> ended;
   std::vector<Outcome> outcomes;
 };
+
+TEST_F(DecisionLoopTest, CountsLostWorkersButNotThoseThatSaidTheyLeave) {
+  for (const bool leaving : {false, true}) {
+    Counts counts;
+    DecisionLoop loop(core::Policy(), &store_, &counts);
+    ASSERT_TRUE(loop.Load(now_).ok());
+    core::ReportWorker report = Report("i");
+    report.report.leaving = leaving;
+    loop.RunOnce({core::Command(report)}, now_);
+    loop.RunOnce({core::Command(core::DisconnectWorker{WorkerName("a"), "i"})},
+                 now_);
+    for (int second = 0; second < 60; ++second) {
+      now_ += absl::Seconds(1);
+      loop.RunOnce({core::Command(core::Tick())}, now_);
+    }
+    ASSERT_EQ(loop.cluster().FindWorker(WorkerName("a"))->state,
+              core::WorkerState::kLost);
+    EXPECT_EQ(counts.lost, leaving ? 0 : 1);
+  }
+}
 
 TEST_F(DecisionLoopTest, MeasuresWhatWasCommitted) {
   Counts counts;

@@ -114,9 +114,10 @@ constexpr MetricInfo kTable[] = {
      "Running jobs without series of their own, because there are more than "
      "1,000: the oldest ones have them."},
     {Metric::kJobStep, "trainyard_job_step", kGauge, "1", kPerJob,
-     "Optimiser steps done, over all attempts."},
+     "Steps done, over all attempts: optimiser steps, or batches of an "
+     "ensemble."},
     {Metric::kJobSteps, "trainyard_job_steps", kGauge, "1", kPerJob,
-     "Optimiser steps in all."},
+     "Steps in all."},
     {Metric::kJobEpoch, "trainyard_job_epoch", kGauge, "1", kPerJob,
      "Epochs begun, from 1."},
     {Metric::kJobLoss, "trainyard_job_loss", kGauge, "1", kPerJob,
@@ -136,7 +137,8 @@ constexpr MetricInfo kTable[] = {
     {Metric::kJobValidationLoss, "trainyard_job_validation_loss", kGauge, "1",
      kPerJob, "Validation loss of the newest epoch."},
     {Metric::kJobValidationAccuracy, "trainyard_job_validation_accuracy_ratio",
-     kGauge, "ratio", kPerJob, "Validation accuracy of the newest epoch."},
+     kGauge, "ratio", kPerJob,
+     "Validation accuracy of the newest epoch; of an ensemble its accuracy."},
     {Metric::kJobLastProgress, "trainyard_job_last_progress_timestamp_seconds",
      kGauge, "seconds", kPerJob,
      "When the job's step last grew, as Unix time of the server's clock."},

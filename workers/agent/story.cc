@@ -1,6 +1,8 @@
 #include "workers/agent/story.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -92,22 +94,27 @@ std::optional<std::string> Story::Tell(const v1::MetricPoint& point) {
     return std::nullopt;
   }
   if (!IsTold(++epochs_)) return std::nullopt;
-  std::string text = absl::StrCat("epoch ", point.epoch(), " ended at step ",
-                                  Grouped(point.step()));
-  if (loss_) absl::StrAppendFormat(&text, ": loss %.4g", *loss_);
+  // An ensemble has no epochs.
+  std::string text = point.epoch() > 0
+                         ? absl::StrCat("epoch ", point.epoch(), " ended at ")
+                         : "";
+  absl::StrAppend(&text, "step ", Grouped(point.step()));
+  const char* separator = ": ";
+  const auto append = [&text, &separator](const std::string& figure) {
+    absl::StrAppend(&text, std::exchange(separator, ", "), figure);
+  };
+  if (loss_) append(absl::StrFormat("loss %.4g", *loss_));
   if (point.has_validation_loss()) {
-    absl::StrAppendFormat(&text, "%s validation loss %.4g", loss_ ? "," : ":",
-                          point.validation_loss());
+    append(absl::StrFormat("validation loss %.4g", point.validation_loss()));
   }
   if (point.has_validation_accuracy()) {
-    absl::StrAppendFormat(&text, ", accuracy %.2f %%",
-                          100 * point.validation_accuracy());
+    append(
+        absl::StrFormat("accuracy %.2f %%", 100 * point.validation_accuracy()));
   }
   if (point.has_samples_per_second()) {
-    absl::StrAppend(&text, ", ",
-                    Grouped(static_cast<uint64_t>(
-                        std::llround(point.samples_per_second()))),
-                    " samples/s");
+    append(absl::StrCat(Grouped(static_cast<uint64_t>(std::llround(
+                            std::min(point.samples_per_second(), 1e15)))),
+                        " samples/s"));
   }
   return text;
 }

@@ -55,6 +55,14 @@ TEST(StoryTest, TellsWhereItWentOnAndWhyItEnded) {
             "stopped at step 7 as asked");
 }
 
+TEST(StoryTest, AnEnsembleHasNoEpochs) {
+  Story story("cpu");
+  v1::MetricPoint last;
+  last.set_step(40);
+  last.set_validation_accuracy(0.5);
+  EXPECT_EQ(story.On(last), "step 40: accuracy 50.00 %");
+}
+
 TEST(StoryTest, AMillionEpochsStayReadable) {
   Story story("cpu");
   int lines = 0;

@@ -206,5 +206,43 @@ TEST(UsageSamplerTest, FillsOnlyWhatTheRunnerLeftOut) {
   EXPECT_GT(bare.rss_bytes(), 100u * 1024);
 }
 
+TEST(UsageSamplerTest, TellsEachDeviceAndAllTogether) {
+  ManualClock clock(absl::FromUnixSeconds(1000));
+  const Devices cards = FindCudaDevices(FAKE_NVML);
+  UsageSampler usage(42, {cards[0].get(), cards[1].get()}, 1, &clock);
+  v1::MetricPoint point;
+  point.set_utilization(0.125);  // of which of them is not known
+  usage.Fill(point);
+  ASSERT_EQ(point.devices_size(), 2);
+  EXPECT_EQ(point.devices(0).id(), "cuda:GPU-0000-0");
+  EXPECT_EQ(point.devices(0).memory_bytes(), 500u);
+  EXPECT_EQ(point.devices(0).utilization(), 0.75);
+  EXPECT_EQ(point.devices(0).temperature_celsius(), 61);
+  EXPECT_EQ(point.devices(0).power_watts(), 250.5);
+  EXPECT_EQ(point.devices(1).id(), "cuda:GPU-0000-1");
+  EXPECT_FALSE(point.devices(1).has_memory_bytes());
+  EXPECT_FALSE(point.devices(1).has_utilization());
+  EXPECT_FALSE(point.devices(1).has_temperature_celsius());
+  EXPECT_FALSE(point.devices(1).has_power_watts());
+  EXPECT_EQ(point.device_memory_bytes(), 500u);
+  EXPECT_EQ(point.power_watts(), 250.5);
+}
+
+TEST(UsageSamplerTest, OnACpuTheShareIsTheRunners) {
+  ManualClock clock(absl::FromUnixSeconds(1000));
+  const auto devices = FindDevices("cpu");
+  ASSERT_TRUE(devices.ok());
+  UsageSampler usage(getpid(), {(*devices)[0].get()}, 1, &clock);
+  clock.Advance(absl::Seconds(1000));
+  v1::MetricPoint point;
+  usage.Fill(point);
+  ASSERT_EQ(point.devices_size(), 1);
+  EXPECT_EQ(point.devices(0).id(), "cpu");
+  ASSERT_TRUE(point.devices(0).has_utilization());
+  EXPECT_EQ(point.devices(0).utilization(), point.utilization());
+  EXPECT_LT(point.utilization(), 0.1) << "it did nothing for long";
+  EXPECT_FALSE(point.devices(0).has_memory_bytes());
+}
+
 }  // namespace
 }  // namespace trainyard::agent
