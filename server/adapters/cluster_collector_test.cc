@@ -119,7 +119,7 @@ TEST_F(ClusterCollectorTest, AJobsSeriesLiveFromItsFirstPointToItsEnd) {
   Report({core::Is(key, core::Phase::kRunning)});
   EXPECT_THAT(Scrape(), Not(HasSubstr("trainyard_job_step{"))) << "no point";
   jobs_.Add({1, 1}, point, clock_.Now());
-  EXPECT_THAT(Scrape(), HasSubstr("trainyard_job_step{job=\"1\",job_name="
+  EXPECT_THAT(Scrape(), HasSubstr("trainyard_job_step{job_id=\"1\",job_name="
                                   "\"quo\\\"te\",worker=\"mini\"} 3\n"));
   Report({core::Ended(key, core::Outcome::kSucceeded)});
   EXPECT_THAT(Scrape(), Not(HasSubstr("trainyard_job_step{")));

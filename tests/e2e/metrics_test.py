@@ -44,7 +44,7 @@ def of(samples, name, **labels):
 
 
 def names_of_jobs(samples):
-    return {name for name, labels in samples if "job" in dict(labels)}
+    return {name for name, labels in samples if "job_id" in dict(labels)}
 
 
 class Metrics(yard.TestCase):
@@ -70,7 +70,7 @@ class Metrics(yard.TestCase):
         text = yard.poll(lambda: (lambda t: t if OF_A_JOB <= names_of_jobs(parse(t)) else None)(
             self.scrape()), "all series of the job", details=self.yard.logs)
         samples = parse(text)
-        labels = {"job": "1", "job_name": "glyphs", "worker": "w1"}
+        labels = {"job_id": "1", "job_name": "glyphs", "worker": "w1"}
         self.assertGreater(self.one(samples, "trainyard_job_step", **labels), 0)
         self.assertEqual(self.one(samples, "trainyard_job_steps", **labels), 100000 * 32)
         self.assertGreaterEqual(self.one(samples, "trainyard_job_epoch", **labels), 1)
