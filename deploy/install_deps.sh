@@ -17,7 +17,7 @@ APT_BUILD="g++ cmake ninja-build pkg-config ca-certificates
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev libabsl-dev
   libsqlite3-dev prometheus-cpp-dev libspdlog-dev libcli11-dev libyaml-cpp-dev
   nlohmann-json3-dev libturbojpeg0-dev libspng-dev zlib1g-dev libssl-dev"
-APT_LIBTORCH="libtorch-dev libopenblas0-pthread"
+APT_LIBTORCH="libtorch-dev libopenblas0-pthread libdnnl-dev"
 # Makes builds faster; nothing breaks without it.
 APT_SPEED="ccache mold"
 # What tests add.

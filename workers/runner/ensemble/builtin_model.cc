@@ -1,3 +1,5 @@
+#include <torch/csrc/jit/frontend/tracer.h>
+
 #include <utility>
 
 #include "absl/status/status.h"
@@ -5,6 +7,7 @@
 #include "absl/strings/str_replace.h"
 #include "base/status_macros.h"
 #include "workers/runner/data/safetensors.h"
+#include "workers/runner/ensemble/fast_forward.h"
 #include "workers/runner/ensemble/member_models.h"
 #include "workers/runner/models/model.h"
 #include "workers/runner/models/registry.h"
@@ -13,32 +16,50 @@
 namespace trainyard::runner {
 namespace {
 
+// What the model does with one sample, written down.
+std::optional<Network> NetworkOf(ImageModel& model,
+                                 const data::SampleShape& shape) {
+  const at::Tensor sample =
+      at::zeros({1, shape.channels, shape.height, shape.width});
+  const auto forward = [&](torch::jit::Stack in) -> torch::jit::Stack {
+    return {model.forward(in[0].toTensor())};
+  };
+  const auto trace = torch::jit::tracer::trace(
+      {sample}, forward, [](const at::Tensor&) { return std::string(); },
+      /*strict=*/true, /*force_outplace=*/true);
+  return ReadNetwork(*trace.first->graph);
+}
+
 class BuiltInModel : public InferenceModel {
  public:
-  BuiltInModel(std::shared_ptr<ImageModel> model, int64_t num_classes,
+  // `model`: in eval mode, on the device.
+  BuiltInModel(const std::shared_ptr<ImageModel>& model, const ModelPlan& plan,
+               std::optional<Network> network,
                std::optional<ModelDescription> description)
-      : model_(std::move(model)) {
-    num_classes_ = num_classes;
+      : forward_(std::move(network), plan.input,
+                 [model](const at::Tensor& x) { return model->forward(x); }) {
+    num_classes_ = plan.num_classes;
     description_ = std::move(description);
-    for (const torch::Tensor& one : model_->parameters()) {
+    for (const torch::Tensor& one : model->parameters()) {
       parameters_ += one.numel();
     }
-    for (const auto& [name, tensor] : StateOf(*model_)) {
+    for (const auto& [name, tensor] : StateOf(*model)) {
       bytes_ += static_cast<int64_t>(tensor.nbytes());
     }
   }
 
   at::Tensor Logits(const at::Tensor& batch) override {
-    return model_->forward(batch);
+    return forward_.Run(batch);
   }
   at::Tensor LogitsWithDropout(const at::Tensor& batch,
                                at::Generator) override {
     return Logits(batch);
   }
   bool has_dropout() const override { return false; }
+  bool direct() const override { return forward_.direct(); }
 
  private:
-  const std::shared_ptr<ImageModel> model_;
+  FastForward forward_;
 };
 
 // What the head's bias in the weights says; 0: there is none.
@@ -99,8 +120,11 @@ absl::StatusOr<std::unique_ptr<InferenceModel>> LoadBuiltIn(
       LoadWeights(member.model.weights, *plan, model.get());
   if (!loaded.ok()) return InMembersWords(loaded);
   model->eval();
+  for (torch::Tensor& one : model->parameters()) one.requires_grad_(false);
+  std::optional<Network> network;
+  if (options.device.is_cpu()) network = NetworkOf(*model, options.shape);
   model->to(options.device);
-  return std::make_unique<BuiltInModel>(std::move(model), plan->num_classes,
+  return std::make_unique<BuiltInModel>(model, *plan, std::move(network),
                                         std::move(description));
 }
 

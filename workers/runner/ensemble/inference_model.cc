@@ -1,6 +1,6 @@
 #include "workers/runner/ensemble/inference_model.h"
 
-#include <c10/core/InferenceMode.h>
+#include <ATen/core/grad_mode.h>
 
 #include <utility>
 
@@ -70,7 +70,7 @@ absl::StatusOr<std::unique_ptr<InferenceModel>> LoadMember(
   ASSIGN_OR_RETURN(
       checked.num_classes,
       ClassesOf(member, options, description ? &*description : nullptr));
-  const c10::InferenceMode inference;
+  const at::NoGradGuard no_grad;
   if (member.torchscript.empty()) {
     return LoadBuiltIn(member, checked, std::move(description));
   }

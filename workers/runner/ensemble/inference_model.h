@@ -62,6 +62,9 @@ class InferenceModel {
   // Whether a dropout layer that drops anything is in it.
   virtual bool has_dropout() const = 0;
 
+  // Whether it runs by oneDNN directly; known after the first batch.
+  virtual bool direct() const = 0;
+
   int64_t num_classes() const { return num_classes_; }
   // Learnt values, as the model was given.
   int64_t parameters() const { return parameters_; }

@@ -1,15 +1,14 @@
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Context.h>
 #include <torch/script.h>
 
+#include <exception>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
-#include "workers/runner/data/file.h"
+#include "workers/runner/ensemble/dropout_module.h"
+#include "workers/runner/ensemble/fast_forward.h"
 #include "workers/runner/ensemble/member_models.h"
 #include "workers/runner/torch_status.h"
 
@@ -18,52 +17,45 @@ namespace {
 
 using Module = torch::jit::Module;
 
-bool IsDropout(const Module& module) {
-  const auto name = module.type()->name();
-  return name && absl::StartsWith(name->name(), "Dropout") &&
-         module.hasattr("training");
-}
-
 class TorchScriptModel : public InferenceModel {
  public:
-  TorchScriptModel(Module module, int64_t num_classes,
+  // `given`: in eval mode; `frozen`: made of it; `sampling`: with dropout on.
+  TorchScriptModel(const Module& given, Module frozen,
+                   std::optional<Network> network,
+                   std::optional<DropoutModule> sampling,
+                   const data::SampleShape& shape, int64_t num_classes,
                    std::optional<ModelDescription> description)
-      : module_(std::move(module)) {
+      : forward_(std::move(network), shape,
+                 [frozen](const at::Tensor& x) mutable {
+                   return frozen.forward({x}).toTensor().to(at::kFloat);
+                 }),
+        sampling_(std::move(sampling)),
+        has_dropout_(HasDropout(given)) {
     num_classes_ = num_classes;
     description_ = std::move(description);
-    for (const at::Tensor& one : module_.parameters()) {
+    for (const at::Tensor& one : given.parameters()) {
       parameters_ += one.numel();
       bytes_ += static_cast<int64_t>(one.nbytes());
     }
-    for (const at::Tensor& one : module_.buffers()) {
+    for (const at::Tensor& one : given.buffers()) {
       bytes_ += static_cast<int64_t>(one.nbytes());
-    }
-    for (const Module& one : module_.modules()) {
-      if (IsDropout(one)) dropouts_.push_back(one);
     }
   }
 
   at::Tensor Logits(const at::Tensor& batch) override {
-    return module_.forward({batch}).toTensor();
+    return forward_.Run(batch);
   }
-
   at::Tensor LogitsWithDropout(const at::Tensor& batch,
                                at::Generator generator) override {
-    at::Generator standard =
-        at::globalContext().defaultGenerator(batch.device());
-    standard.set_state(generator.get_state());
-    for (Module& one : dropouts_) one.setattr("training", true);
-    at::Tensor logits = Logits(batch);
-    for (Module& one : dropouts_) one.setattr("training", false);
-    generator.set_state(standard.get_state());
-    return logits;
+    return sampling_ ? sampling_->Run(batch, generator) : Logits(batch);
   }
-
-  bool has_dropout() const override { return !dropouts_.empty(); }
+  bool has_dropout() const override { return has_dropout_; }
+  bool direct() const override { return forward_.direct(); }
 
  private:
-  Module module_;
-  std::vector<Module> dropouts_;
+  FastForward forward_;
+  std::optional<DropoutModule> sampling_;
+  const bool has_dropout_;
 };
 
 absl::StatusOr<Module> ReadModule(const MemberOptions& member,
@@ -75,6 +67,16 @@ absl::StatusOr<Module> ReadModule(const MemberOptions& member,
   return absl::InvalidArgumentError(
       absl::StrCat(member.torchscript, " is not a TorchScript module (",
                    module.status().message(), ")"));
+}
+
+// With its weights as constants and batch normalisation folded; as it is where
+// that cannot be (a module that changes itself).
+Module Frozen(const Module& module) {
+  try {
+    return torch::jit::freeze(module);
+  } catch (const std::exception&) {
+    return module;
+  }
 }
 
 // Runs it once on black samples: N x classes floats must come out.
@@ -90,9 +92,12 @@ absl::StatusOr<int64_t> ClassesOf(Module& module, const MemberOptions& member,
       absl::StrCat("samples of ", shape.channels, "x", shape.height, "x",
                    shape.width, " (channels x height x width)");
   if (!result.ok()) {
-    return absl::Status(result.status().code(),
+    const absl::Status& why = result.status();
+    return absl::Status(absl::IsResourceExhausted(why)
+                            ? why.code()
+                            : absl::StatusCode::kInvalidArgument,
                         absl::StrCat(member.torchscript, " does not take ",
-                                     samples, ": ", result.status().message()));
+                                     samples, ": ", why.message()));
   }
   if (!result->isTensor() || result->toTensor().dim() != 2 ||
       result->toTensor().size(0) != 2 ||
@@ -121,8 +126,18 @@ absl::StatusOr<std::unique_ptr<InferenceModel>> LoadTorchScript(
         absl::StrCat(member.torchscript, " gives ", classes,
                      " classes, but there are ", options.num_classes));
   }
-  return std::make_unique<TorchScriptModel>(std::move(module), classes,
-                                            std::move(description));
+  std::optional<DropoutModule> sampling;
+  if (options.mc_dropout && HasDropout(module)) {
+    ASSIGN_OR_RETURN(sampling, DropoutModule::Make(module));
+  }
+  const Module frozen = Frozen(module);
+  std::optional<Network> network;
+  if (options.device.is_cpu()) {
+    network = ReadNetwork(*frozen.get_method("forward").graph());
+  }
+  return std::make_unique<TorchScriptModel>(module, frozen, std::move(network),
+                                            std::move(sampling), options.shape,
+                                            classes, std::move(description));
 }
 
 }  // namespace trainyard::runner
