@@ -97,6 +97,14 @@ PrometheusMetrics::PrometheusMetrics(const std::string& version)
   jobs_ended_ = &Counters(r, Metric::kJobsEnded);
   run_seconds_ = &Histograms(r, Metric::kRunSeconds).Add({}, SlowSeconds());
   attempts_ended_ = &Counters(r, Metric::kAttemptsEnded);
+  // From 0 on: a counter that begins at 1 hides its first event from rate().
+  for (const char* state : {"succeeded", "failed", "cancelled"}) {
+    jobs_ended_->Add({{"state", state}});
+  }
+  for (const char* outcome :
+       {"succeeded", "failed", "lost", "cancelled", "preempted"}) {
+    attempts_ended_->Add({{"outcome", outcome}});
+  }
   auto& jobs = Gauges(r, Metric::kJobs);
   jobs_queued_ = &jobs.Add({{"state", "queued"}});
   jobs_starting_ = &jobs.Add({{"state", "starting"}});
