@@ -402,7 +402,7 @@ TEST_F(AppTest, ShowsAndDrainsWorkers) {
   EXPECT_EQ(
       out_.str(),
       "WORKER        STATE   "
-      "DEVICES                                                      "
+      "DEVICES                                                     "
       "DISK                     RUNNING  SEEN    VERSION  PLATFORM\n"
       "workers/mini  online  "
       "cpu M4, 10 cores, 1.0 GiB of 2.0 GiB free, 25 % busy, 12 W  "
