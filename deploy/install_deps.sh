@@ -16,7 +16,7 @@ set -euo pipefail
 APT_BUILD="g++ cmake ninja-build pkg-config ca-certificates
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev libabsl-dev
   libsqlite3-dev prometheus-cpp-dev libspdlog-dev libcli11-dev libyaml-cpp-dev
-  nlohmann-json3-dev libturbojpeg0-dev libspng-dev zlib1g-dev libssl-dev"
+  nlohmann-json3-dev libcpp-httplib-dev libturbojpeg0-dev libspng-dev zlib1g-dev libssl-dev"
 APT_LIBTORCH="libtorch-dev libopenblas0-pthread libdnnl-dev"
 # Makes builds faster; nothing breaks without it.
 APT_SPEED="ccache mold"
@@ -29,7 +29,7 @@ APT_TEST="$APT_TEST mmdebstrap buildah podman runc docker-compose python3-yaml"
 APT_TEST="$APT_TEST golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev python3-jsonschema"
 
 BREW_BUILD="cmake ninja pkgconf protobuf grpc abseil sqlite prometheus-cpp spdlog cli11
-  yaml-cpp nlohmann-json jpeg-turbo libspng zlib openssl@3 pytorch"
+  yaml-cpp nlohmann-json cpp-httplib jpeg-turbo libspng zlib openssl@3 pytorch"
 BREW_SPEED="ccache"
 BREW_TEST="googletest python numpy node jq shellcheck"
 

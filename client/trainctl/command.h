@@ -61,6 +61,7 @@ CommandRun AddCancel(CLI::App& app);
 CommandRun AddWorkers(CLI::App& app);
 CommandRun AddDrain(CLI::App& app);
 CommandRun AddArtifacts(CLI::App& app);
+CommandRun AddCloud(CLI::App& app);
 CommandRun AddVersion(CLI::App& app);
 CommandRun AddCompletion(CLI::App& app);
 

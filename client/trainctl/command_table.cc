@@ -20,6 +20,7 @@ absl::Span<const Command> CommandTable() {
       {"drain", "Take a worker out of service or back in", AddDrain},
       {"artifacts", "List, upload and download files and folders",
        AddArtifacts},
+      {"cloud", "Estimate what work costs on cloud GPUs", AddCloud},
       {"version", "Show the versions of trainctl and of the server",
        AddVersion},
       {"completion", "Print a completion script for a shell", AddCompletion},

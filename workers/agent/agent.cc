@@ -136,7 +136,7 @@ bool Agent::Responds(absl::Duration patience) const {
   return clock_->Now() - last <= std::max(patience, 2 * kLongestTurn);
 }
 
-void Agent::RequestLeave() { inbox_.PostNow(LeaveRequested{}); }
+void Agent::RequestLeave(absl::Time by) { inbox_.PostNow(LeaveRequested{by}); }
 
 absl::Status Agent::Run() {
   while (!core_.done()) {

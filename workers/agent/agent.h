@@ -66,7 +66,10 @@ class Agent {
   // Until it has left. FAILED_PRECONDITION: a newer worker of the same name
   // took its place; the server would never hear this one again.
   absl::Status Run();
-  void RequestLeave();
+  // By `by` at the latest; a second request is faster.
+  void RequestLeave(absl::Time by = absl::InfiniteFuture());
+  // After Run: it left since it had nothing to do for core.idle_limit.
+  bool left_idle() const { return core_.left_idle(); }
   // Whether the loop has turned within `patience`. Thread-safe.
   bool Responds(absl::Duration patience) const;
 

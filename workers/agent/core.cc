@@ -19,7 +19,19 @@ void Core::Reconcile() {
   StopUnwanted();
   for (auto& [key, attempt] : attempts_) Advance(key, attempt);
   StartListed();
+  LeaveWhenIdle();
   if (leaving()) Leave();
+}
+
+void Core::LeaveWhenIdle() {
+  if (!attempts_.empty()) {
+    idle_since_ = absl::InfiniteFuture();
+    return;
+  }
+  idle_since_ = std::min(idle_since_, now_);
+  if (leaving() || now_ - idle_since_ < options_.idle_limit) return;
+  left_idle_ = true;
+  On(LeaveRequested{});
 }
 
 void Core::StopUnwanted() {
@@ -152,6 +164,7 @@ void Core::Leave() {
 absl::Time Core::NextDeadline() const {
   if (done_) return absl::InfiniteFuture();
   absl::Time next = std::min(leave_until_, leave_at_latest_);
+  if (!leaving()) next = std::min(next, idle_since_ + options_.idle_limit);
   for (const auto& [key, attempt] : attempts_) {
     if (HasProcess(attempt)) next = std::min(next, attempt.escalate_at);
     if (attempt.stage == Stage::kFlushing) {

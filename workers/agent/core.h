@@ -97,8 +97,11 @@ struct TelemetryFlushed {
 struct Released {
   AttemptKey key;
 };
-// The process was asked to end. The second time: faster.
-struct LeaveRequested {};
+// The process was asked to end, `by` then at the latest. The second time:
+// faster.
+struct LeaveRequested {
+  absl::Time by = absl::InfiniteFuture();
+};
 // Time passed.
 struct Tick {};
 
@@ -176,6 +179,8 @@ struct CoreOptions {
   absl::Duration leave_limit = absl::Seconds(80);
   // While leaving fast: from SIGTERM to SIGKILL.
   absl::Duration fast_grace = absl::Seconds(2);
+  // Leaves by itself once it had no attempt for this long.
+  absl::Duration idle_limit = absl::InfiniteDuration();
   size_t max_attempts = 1024;
 };
 
@@ -189,6 +194,8 @@ class Core {
   Snapshot snapshot() const;
   // True once Exit was asked for.
   bool done() const { return done_; }
+  // Whether it left since it had nothing to do for options.idle_limit.
+  bool left_idle() const { return left_idle_; }
 
  private:
   enum class Stage {
@@ -250,6 +257,7 @@ class Core {
   // One step of one attempt, by its stage.
   void Advance(const AttemptKey& key, Attempt& attempt);
   void WrapUp(const AttemptKey& key, Attempt& attempt);
+  void LeaveWhenIdle();
   void Leave();
 
   static bool HasProcess(const Attempt& attempt);
@@ -266,6 +274,8 @@ class Core {
   std::vector<DesiredAttempt> desired_;
   uint64_t stream_ = 0;
   uint64_t applied_sequence_ = 0;
+  absl::Time idle_since_ = absl::InfiniteFuture();  // it has an attempt
+  bool left_idle_ = false;
   int leave_requests_ = 0;
   absl::Time leave_until_ = absl::InfiniteFuture();  // all processes are gone
   absl::Time leave_at_latest_ = absl::InfiniteFuture();

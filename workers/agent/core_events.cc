@@ -118,8 +118,9 @@ void Core::On(const Released& event) {
   attempts_.erase(event.key);
 }
 
-void Core::On(const LeaveRequested&) {
+void Core::On(const LeaveRequested& event) {
   if (++leave_requests_ == 1) leave_at_latest_ = now_ + options_.leave_limit;
+  leave_at_latest_ = std::min(leave_at_latest_, event.by);
   if (!leaving_fast()) return;
   for (auto& [key, attempt] : attempts_) {
     if (HasProcess(attempt)) {

@@ -120,6 +120,8 @@ class Player {
   Snapshot snapshot() const { return core_.snapshot(); }
   absl::Duration UntilNext() const { return core_.NextDeadline() - now_; }
   bool done() const { return core_.done(); }
+  bool left_idle() const { return core_.left_idle(); }
+  absl::Time now() const { return now_; }
 
  private:
   Core core_;
@@ -473,6 +475,42 @@ TEST(CoreTest, ASecondRequestToLeaveIsFaster) {
   EXPECT_EQ(p.Do(LeaveRequested{}), "term 7.1");
   EXPECT_EQ(p.After(absl::Seconds(2)), "kill 7.1");
   EXPECT_EQ(p.Exit(kA, 0, SIGKILL), "remark 7.1, flush 7.1, exit");
+}
+
+TEST(CoreTest, LeavesNoLaterThanItWasTold) {
+  Player p;
+  p.Run(kA);
+  EXPECT_EQ(p.Do(LeaveRequested{p.now() + absl::Seconds(20)}), "stop 7.1");
+  EXPECT_EQ(p.UntilNext(), absl::Seconds(20));
+  EXPECT_EQ(p.After(absl::Seconds(20)), "exit");
+}
+
+TEST(CoreTest, LeavesOnceItWasIdleForLong) {
+  Player p({.idle_limit = absl::Minutes(15)});
+  EXPECT_EQ(p.UntilNext(), absl::Minutes(15));
+  EXPECT_EQ(p.After(absl::Minutes(14)), "");
+  // An attempt, however short, begins the wait anew.
+  p.Want({p.Wanted(kA, Action::kCancel)});
+  EXPECT_EQ(p.UntilNext(), absl::InfiniteDuration());
+  EXPECT_EQ(p.After(absl::Hours(1)), "");
+  EXPECT_EQ(p.Want({}), "release 7.1");
+  EXPECT_EQ(p.Do(Released{kA}), "");
+  EXPECT_EQ(p.After(absl::Minutes(14)), "");
+  EXPECT_FALSE(p.left_idle());
+  EXPECT_EQ(p.After(absl::Minutes(1)), "exit");
+  EXPECT_TRUE(p.left_idle());
+}
+
+TEST(CoreTest, LeavingOnRequestIsNotIdleness) {
+  Player p({.idle_limit = absl::Minutes(15)});
+  EXPECT_EQ(p.Do(LeaveRequested{}), "exit");
+  EXPECT_FALSE(p.left_idle());
+}
+
+TEST(CoreTest, NeverLeavesByItselfWithoutALimit) {
+  Player p;
+  EXPECT_EQ(p.UntilNext(), absl::InfiniteDuration());
+  EXPECT_EQ(p.After(absl::Hours(1000)), "");
 }
 
 }  // namespace

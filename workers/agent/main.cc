@@ -1,7 +1,9 @@
 // trainyard-worker: wiring only.
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <random>
 #include <string>
@@ -17,6 +19,7 @@
 #include "base/status_macros.h"
 #include "base/watchdog.h"
 #include "workers/agent/agent.h"
+#include "workers/agent/cloud/spot_watch.h"
 #include "workers/agent/devices/cpu.h"
 #include "workers/agent/devices/find.h"
 #include "workers/agent/health.h"
@@ -69,6 +72,22 @@ std::string NewInstanceId(std::random_device& random) {
                       absl::Hex(random(), absl::kZeroPad8));
 }
 
+// Five seconds before the machine goes.
+absl::Time LeaveBy(const SpotNotice& notice, absl::Time now) {
+  const absl::Time gone = notice.at.value_or(now + absl::Seconds(30));
+  return std::max(gone - absl::Seconds(5), now + absl::Seconds(1));
+}
+
+absl::Status OnIdle(const CommandLine& line) {
+  spdlog::info("left after {} without work",
+               absl::FormatDuration(line.idle_limit));
+  if (line.idle_command.empty()) return absl::OkStatus();
+  const int code = std::system(line.idle_command.c_str());
+  if (code == 0) return absl::OkStatus();
+  return absl::UnknownError(absl::StrCat("--idle-command ", line.idle_command,
+                                         ": ended with status ", code));
+}
+
 absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
   ASSIGN_OR_RETURN(DataRoots data_roots, DataRoots::Make(line.data_roots));
   ASSIGN_OR_RETURN(Devices devices, FindDevices(line.devices));
@@ -90,6 +109,7 @@ absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
                        .seed = random()};
   options.core.grace = line.grace;
   options.core.checkpoint_grace = line.checkpoint_grace;
+  options.core.idle_limit = line.idle_limit;
   options.core.leave_limit =
       line.checkpoint_grace + 2 * line.grace + 2 * options.core.leave_timeout;
   options.on_connected = [&line] {
@@ -105,7 +125,14 @@ absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
   const Watchdog watchdog(notifier, [&agent, &notifier] {
     return agent.Responds(notifier.watchdog_interval());
   });
-  return agent.Run();
+  const SpotWatch spot(line.spot, [&agent](const SpotNotice& notice) {
+    const absl::Time by = LeaveBy(notice, RealClock()->Now());
+    spdlog::warn("spot notice: leaving by {}", absl::FormatTime(by));
+    agent.RequestLeave(by);
+  });
+  RETURN_IF_ERROR(agent.Run());
+  if (agent.left_idle()) return OnIdle(line);
+  return absl::OkStatus();
 }
 
 // The exit status, after saying what went wrong.

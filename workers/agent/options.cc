@@ -75,6 +75,8 @@ struct Raw {
   std::string cache_limit = "20GiB";
   std::string grace = "10s";
   std::string checkpoint_grace = "30s";
+  std::string cloud = "none";
+  std::string idle_limit;
 };
 
 absl::StatusOr<HealthKind> ParseHealthKind(const std::string& text) {
@@ -82,6 +84,28 @@ absl::StatusOr<HealthKind> ParseHealthKind(const std::string& text) {
   if (text == "live") return HealthKind::kLive;
   return absl::InvalidArgumentError(
       absl::StrCat("--health ", text, ": must be ready or live"));
+}
+
+absl::StatusOr<absl::Duration> ParseIdleLimit(const std::string& text) {
+  absl::Duration value = absl::InfiniteDuration();
+  if (text.empty() ||
+      (absl::ParseDuration(text, &value) && value >= absl::Seconds(1))) {
+    return value;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--idle-limit ", text,
+                   ": must be a duration of at least 1s, such as 15m"));
+}
+
+absl::Status FinishCloud(const Raw& raw, CommandLine& line) {
+  ASSIGN_OR_RETURN(line.spot.cloud, ParseCloud(raw.cloud));
+  RETURN_IF_ERROR(CheckMetadataEndpoint(line.spot.endpoint));
+  ASSIGN_OR_RETURN(line.idle_limit, ParseIdleLimit(raw.idle_limit));
+  if (line.idle_command.empty() || !raw.idle_limit.empty()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "--idle-command: is never run without --idle-limit");
 }
 
 absl::Status Finish(const Raw& raw, CommandLine& line) {
@@ -107,7 +131,7 @@ absl::Status Finish(const Raw& raw, CommandLine& line) {
   ASSIGN_OR_RETURN(line.grace, ParseGrace("--grace", raw.grace));
   ASSIGN_OR_RETURN(line.checkpoint_grace,
                    ParseGrace("--checkpoint-grace", raw.checkpoint_grace));
-  return absl::OkStatus();
+  return FinishCloud(raw, line);
 }
 
 }  // namespace
@@ -164,6 +188,17 @@ std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& line) {
       ->expected(0, 1)
       ->default_str("ready")
       ->type_name("ready|live");
+  app.add_option("--cloud", raw.cloud,
+                 "Whose spot notices make it leave: none, aws, gcp or azure")
+      ->capture_default_str();
+  app.add_option("--metadata-endpoint", line.spot.endpoint,
+                 "The cloud's metadata service")
+      ->capture_default_str();
+  app.add_option("--idle-limit", raw.idle_limit,
+                 "Leave after so long without work, such as 15m "
+                 "(default: never)");
+  app.add_option("--idle-command", line.idle_command,
+                 "What sh runs then, such as \"shutdown -h now\"");
   app.set_version_flag("--version", "trainyard-worker " TRAINYARD_VERSION);
   try {
     app.parse(argc, argv);

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "workers/agent/health.h"
+#include "workers/agent/cloud/spot_watch.h"
 
 namespace trainyard::agent {
 
@@ -33,6 +34,9 @@ struct CommandLine {
   absl::Duration checkpoint_grace;
   // Asks how the worker of that work folder is, instead of being one.
   std::optional<HealthKind> health;
+  SpotWatchOptions spot;
+  absl::Duration idle_limit = absl::InfiniteDuration();
+  std::string idle_command;  // run by sh after it left idle; empty: none
 };
 
 // Fills `line`, defaults included. A value: the program is to exit with it; all
