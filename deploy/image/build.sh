@@ -17,8 +17,9 @@ jobs=$(nproc)
 [ "$jobs" -le "$memory_gb" ] || jobs=$memory_gb
 [ "$jobs" -ge 1 ] || jobs=1
 
-# A cache that the builder mounts makes the next build a short one.
-export CCACHE_DIR=/ccache CCACHE_SLOPPINESS=pch_defines,time_macros
+# A cache that the builder mounts makes the next build a short one. The locale
+# is part of what it goes by.
+export LC_ALL=C.UTF-8 CCACHE_DIR=/ccache CCACHE_SLOPPINESS=pch_defines,time_macros
 cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release \
   -DTRAINYARD_TESTS=OFF -DTRAINYARD_BENCH=OFF ${LIBTORCH:+-DCMAKE_PREFIX_PATH="$LIBTORCH"}
 cmake --build /build -j "$jobs" --target "$@"
