@@ -55,7 +55,9 @@ absl::StatusOr<torch::Device> SelectDevice(const DeviceOptions& options) {
 }
 
 int ThreadsOf(const Spec& spec) {
-  if (spec.training.threads > 0) return spec.training.threads;
+  const int wanted = spec.ensemble.has_value() ? spec.ensemble->threads
+                                               : spec.training.threads;
+  if (wanted > 0) return wanted;
   if (spec.device.threads > 0) return spec.device.threads;
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "spdlog/spdlog.h"
+#include "workers/runner/ensemble/ensemble_loop.h"
 #include "workers/runner/events.h"
 #include "workers/runner/mailbox.h"
 #include "workers/runner/options.h"
@@ -103,8 +104,11 @@ int Run(const Options& options) {
       Exit(kFailed);
     });
   }
-  const absl::StatusOr<RunEnd> end = Train(
-      *spec, {.clock = RealClock(), .events = &events, .mailbox = &mailbox});
+  const RunPorts ports = {
+      .clock = RealClock(), .events = &events, .mailbox = &mailbox};
+  const absl::StatusOr<RunEnd> end = spec->ensemble.has_value()
+                                         ? RunEnsemble(*spec, ports)
+                                         : Train(*spec, ports);
   return end.ok() ? 0 : fail(end.status());
 }
 

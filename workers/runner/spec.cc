@@ -6,6 +6,8 @@
 #include "base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "workers/runner/data/file.h"
+#include "workers/runner/ensemble/parse.h"
+#include "workers/runner/spec_parts.h"
 #include "workers/runner/spec_section.h"
 
 namespace trainyard::runner {
@@ -15,6 +17,7 @@ using Json = nlohmann::json;
 
 constexpr size_t kMaxSpecBytes = 4 << 20;
 constexpr int kMaxDepth = 32;
+constexpr size_t kMaxDevices = 128;
 
 const EnumNames<OptimizerKind> kOptimizerKinds = {
     {"sgd", OptimizerKind::kSgd},
@@ -23,88 +26,6 @@ const EnumNames<OptimizerKind> kOptimizerKinds = {
 const EnumNames<DeviceKind> kDeviceKinds = {{"cpu", DeviceKind::kCpu},
                                             {"cuda", DeviceKind::kCuda},
                                             {"mps", DeviceKind::kMps}};
-const EnumNames<data::DataFormat> kDataFormats = {
-    {"idx", data::DataFormat::kIdx},
-    {"cifar10", data::DataFormat::kCifar10},
-    {"cifar100", data::DataFormat::kCifar100},
-    {"image_folder", data::DataFormat::kImageFolder}};
-
-// A `source` is always a path by the time a runner sees it.
-absl::Status ParseSource(Section& in, const std::string& name,
-                         std::string* path) {
-  return in.Object(name, [path](Section& source) -> absl::Status {
-    for (const char* other : {"artifact", "upload"}) {
-      if (source.Find(other) != nullptr) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(source.PathOf(other),
-                         " is set; a runner takes only a path, the worker puts "
-                         "it in the place of an artifact"));
-      }
-    }
-    RETURN_IF_ERROR(source.Path("path", path));
-    return source.RefuseUnknown();
-  });
-}
-
-absl::Status ParseHiddenSizes(Section& in, std::vector<int64_t>* to) {
-  const Json* value = in.Find("hidden_sizes");
-  if (value == nullptr) return absl::OkStatus();
-  if (!value->is_array() || value->size() > 16) {
-    return WrongValue(in.PathOf("hidden_sizes"), *value,
-                      "an array of at most 16 widths");
-  }
-  std::vector<int64_t> sizes;
-  for (const Json& size : *value) {
-    if (!size.is_number_integer() || size < 1 || size > 65536) {
-      return WrongValue(
-          absl::StrCat(in.PathOf("hidden_sizes"), "[", sizes.size(), "]"), size,
-          "a whole number from 1 to 65536");
-    }
-    sizes.push_back(size.get<int64_t>());
-  }
-  if (!sizes.empty()) *to = std::move(sizes);
-  return absl::OkStatus();
-}
-
-absl::Status ParseModel(Section& in, ModelOptions* model) {
-  RETURN_IF_ERROR(in.Text("architecture", &model->architecture));
-  if (model->architecture.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        in.PathOf("architecture"), " is not set; it must name a model"));
-  }
-  RETURN_IF_ERROR(
-      in.Whole("num_classes", 2, 100'000, true, &model->num_classes));
-  RETURN_IF_ERROR(ParseHiddenSizes(in, &model->hidden_sizes));
-  RETURN_IF_ERROR(ParseSource(in, "weights", &model->weights));
-  return in.RefuseUnknown();
-}
-
-absl::Status ParseData(Section& in, TrainingOptions* training) {
-  data::DataOptions& data = training->data;
-  if (in.Find("format") == nullptr || *in.Find("format") == "") {
-    return absl::InvalidArgumentError(
-        absl::StrCat(in.PathOf("format"),
-                     " is not set; it must be idx, "
-                     "cifar10, cifar100 or image_folder"));
-  }
-  RETURN_IF_ERROR(in.OneOf("format", kDataFormats, &data.format));
-  RETURN_IF_ERROR(ParseSource(in, "source", &data.path));
-  if (data.path.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(in.PathOf("source.path"),
-                     " is not set; it must be the folder with the data"));
-  }
-  RETURN_IF_ERROR(in.Real(
-      "validation_split", [](double x) { return x >= 0 && x <= 0.9; },
-      "from 0 to 0.9", &data.validation_split));
-  data.image_size = 224;
-  RETURN_IF_ERROR(in.Whole("image_size", 8, 4096, true, &data.image_size));
-  RETURN_IF_ERROR(
-      in.Whole("max_samples", 0, kAnyUint64, true, &data.max_samples));
-  RETURN_IF_ERROR(in.Boolean("augment", &training->augment));
-  return in.RefuseUnknown();
-}
-
 absl::Status ParseOptimizer(Section& in, OptimizerOptions* optimizer) {
   RETURN_IF_ERROR(in.OneOf("kind", kOptimizerKinds, &optimizer->kind));
   double rate = 0;
@@ -141,8 +62,9 @@ absl::Status ParseCheckpoint(Section& in, CheckpointOptions* checkpoint) {
 absl::Status ParseTraining(Section& in, TrainingOptions* training) {
   RETURN_IF_ERROR(in.Object(
       "model", [&](Section& s) { return ParseModel(s, &training->model); }));
-  RETURN_IF_ERROR(
-      in.Object("data", [&](Section& s) { return ParseData(s, training); }));
+  RETURN_IF_ERROR(in.Object("data", [&](Section& s) {
+    return ParseData(s, &training->data, &training->augment);
+  }));
   RETURN_IF_ERROR(in.Object("optimizer", [&](Section& s) {
     return ParseOptimizer(s, &training->optimizer);
   }));
@@ -165,6 +87,61 @@ absl::Status ParseDevice(Section& in, DeviceOptions* device) {
   return in.Whole("threads", 0, 1024, true, &device->threads);
 }
 
+// Either training or ensemble.
+absl::Status ParseWork(Section& in, Spec* spec) {
+  const bool training = in.Find("training") != nullptr;
+  const bool ensemble = in.Find("ensemble") != nullptr;
+  if (training == ensemble) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("training and ensemble are ", training ? "both" : "not",
+                     " set; this runner takes exactly one of them"));
+  }
+  if (training) {
+    return in.Object("training", [&](Section& s) {
+      return ParseTraining(s, &spec->training);
+    });
+  }
+  return in.Object("ensemble", [&](Section& s) {
+    return ParseEnsemble(s, &spec->ensemble.emplace());
+  });
+}
+
+// `devices`, the first of them beside it as `device`; alone, that is the list.
+absl::Status ParseDevices(Section& in, Spec* spec) {
+  RETURN_IF_ERROR(in.Object(
+      "device", [&](Section& s) { return ParseDevice(s, &spec->device); }));
+  const Json* list = in.Find("devices");
+  if (list == nullptr || list->empty()) {
+    spec->devices = {spec->device};
+    return absl::OkStatus();
+  }
+  if (!list->is_array() || list->size() > kMaxDevices) {
+    return WrongValue(
+        "devices", *list,
+        absl::StrCat("an array of at most ", kMaxDevices, " devices"));
+  }
+  for (const Json& one : *list) {
+    const std::string path =
+        absl::StrCat("devices[", spec->devices.size(), "]");
+    if (!one.is_object()) return WrongValue(path, one, "an object");
+    DeviceOptions device;
+    Section section(path, one);
+    RETURN_IF_ERROR(ParseDevice(section, &device));
+    for (const DeviceOptions& other : spec->devices) {
+      if (other.kind == device.kind && other.index == device.index) {
+        return WrongValue(path, one, "another device than those before it");
+      }
+    }
+    spec->devices.push_back(device);
+  }
+  if (in.Find("device") == nullptr) spec->device = spec->devices.front();
+  const DeviceOptions& first = spec->devices.front();
+  if (first.kind != spec->device.kind || first.index != spec->device.index) {
+    return WrongValue("devices[0]", list->front(), "the same as device");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ParseTop(Section& in, Spec* spec) {
   uint64_t version = 0;
   RETURN_IF_ERROR(in.Whole("trainyard_runner", 1, 1, false, &version));
@@ -174,15 +151,8 @@ absl::Status ParseTop(Section& in, Spec* spec) {
   }
   RETURN_IF_ERROR(in.Whole("job", 0, kAnyUint64, true, &spec->job));
   RETURN_IF_ERROR(in.Whole("attempt", 0, kAnyUint64, true, &spec->attempt));
-  if (in.Find("training") == nullptr) {
-    return absl::InvalidArgumentError(
-        "training is not set; this runner only knows training jobs");
-  }
-  RETURN_IF_ERROR(in.Object("training", [&](Section& s) {
-    return ParseTraining(s, &spec->training);
-  }));
-  RETURN_IF_ERROR(in.Object(
-      "device", [&](Section& s) { return ParseDevice(s, &spec->device); }));
+  RETURN_IF_ERROR(ParseWork(in, spec));
+  RETURN_IF_ERROR(ParseDevices(in, spec));
   RETURN_IF_ERROR(in.Path("work_dir", &spec->work_dir));
   if (spec->work_dir.empty()) {
     return absl::InvalidArgumentError(
@@ -226,9 +196,6 @@ absl::StatusOr<Spec> ReadSpec(const std::string& path) {
   return spec;
 }
 
-std::string Name(data::DataFormat format) {
-  return NameIn(kDataFormats, format);
-}
 std::string Name(OptimizerKind kind) { return NameIn(kOptimizerKinds, kind); }
 std::string Name(DeviceKind kind) { return NameIn(kDeviceKinds, kind); }
 

@@ -6,27 +6,23 @@
 //   ASSIGN_OR_RETURN(Spec spec, ReadSpec("/path/spec.json"));
 //   spec.training.optimizer.learning_rate  // 0.01 where the file has none
 //
-// A member of `training` that this runner does not know is refused: an option
-// that is passed over would train something else. Elsewhere unknown members
-// are ignored, so that the protocol can grow.
+// A member of `training` or `ensemble` that this runner does not know is
+// refused: an option that is passed over would train something else. Elsewhere
+// unknown members are ignored, so that the protocol can grow.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "workers/runner/data/dataset.h"
+#include "workers/runner/ensemble/options.h"
+#include "workers/runner/model_options.h"
 
 namespace trainyard::runner {
-
-struct ModelOptions {
-  std::string architecture;                   // a name in models/registry.h
-  int64_t num_classes = 0;                    // 0: as many as the dataset has
-  std::vector<int64_t> hidden_sizes = {128};  // mlp only
-  std::string weights;                        // path; empty: random
-};
 
 enum class OptimizerKind { kSgd, kAdam, kAdamW };
 
@@ -66,8 +62,10 @@ struct DeviceOptions {
 struct Spec {
   uint64_t job = 0;
   uint64_t attempt = 0;
-  TrainingOptions training;
+  TrainingOptions training;  // where there is no ensemble
+  std::optional<EnsembleOptions> ensemble;
   DeviceOptions device;
+  std::vector<DeviceOptions> devices;  // all of them, `device` first
   std::string work_dir;
   std::string resume;  // path of a checkpoint; empty: a fresh start
 };

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "workers/runner/data/prng.h"
+#include "workers/runner/ensemble/ensemble_loop.h"
 
 namespace trainyard::runner {
 namespace {
@@ -107,8 +108,10 @@ TestRun RunSpec(const Spec& spec, uint64_t stop_at) {
       mailbox.AskToStop();
     }
   });
+  const RunPorts ports = {
+      .clock = &clock, .events = &events, .mailbox = &mailbox};
   absl::StatusOr<RunEnd> end =
-      Train(spec, {.clock = &clock, .events = &events, .mailbox = &mailbox});
+      spec.ensemble.has_value() ? RunEnsemble(spec, ports) : Train(spec, ports);
   return {.end = end, .events = events.all()};
 }
 

@@ -56,7 +56,7 @@ class KeptEvents : public Events {
   std::vector<nlohmann::json> all_;
 };
 
-// A run of Train with a SteppingClock.
+// A run of Train or RunEnsemble with a SteppingClock.
 struct TestRun {
   absl::StatusOr<RunEnd> end;
   std::vector<nlohmann::json> events;

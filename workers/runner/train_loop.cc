@@ -15,13 +15,12 @@
 #include "spdlog/spdlog.h"
 #include "workers/runner/data/loader.h"
 #include "workers/runner/data/sampler.h"
-#include "workers/runner/device.h"
 #include "workers/runner/meter.h"
 #include "workers/runner/optim/optimizer.h"
 #include "workers/runner/results.h"
+#include "workers/runner/run_point.h"
 #include "workers/runner/torch_status.h"
 #include "workers/runner/training_job.h"
-#include "workers/runner/usage.h"
 #include "workers/runner/validation.h"
 
 namespace trainyard::runner {
@@ -29,14 +28,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-template <typename T>
-void SetIf(const std::optional<T>& value, const char* name, Json* to) {
-  if (value.has_value()) (*to)[name] = *value;
-}
-
 class TrainLoop {
  public:
-  TrainLoop(TrainingJob* job, const TrainPorts& ports, std::string output,
+  TrainLoop(TrainingJob* job, const RunPorts& ports, std::string output,
             const std::string& checkpoints, MetricsLog log);
   absl::StatusOr<RunEnd> Run();
 
@@ -58,7 +52,7 @@ class TrainLoop {
   Json Report() const;
 
   TrainingJob& job_;
-  const TrainPorts ports_;
+  const RunPorts ports_;
   const std::string output_;
   CheckpointFolder checkpoints_;
   MetricsLog log_;
@@ -77,7 +71,7 @@ class TrainLoop {
   double validation_seconds_ = 0;
 };
 
-TrainLoop::TrainLoop(TrainingJob* job, const TrainPorts& ports,
+TrainLoop::TrainLoop(TrainingJob* job, const RunPorts& ports,
                      std::string output, const std::string& checkpoints,
                      MetricsLog log)
     : job_(*job),
@@ -201,15 +195,8 @@ absl::StatusOr<Json> TrainLoop::TakePoint() {
                 {"epoch", at_.epoch + 1},
                 {"learning_rate", job_.spec.training.optimizer.learning_rate}};
   SetIf(loss, "loss", &point);
-  SetIf(figures.samples_per_second, "samples_per_second", &point);
-  SetIf(figures.data_wait_seconds, "data_wait_seconds", &point);
-  SetIf(figures.step_seconds, "step_seconds", &point);
   SetIf(EtaSeconds(), "eta_seconds", &point);
-  SetIf(ResidentBytes(), "rss_bytes", &point);
-  SetIf(DeviceMemoryBytes(job_.device), "device_memory_bytes", &point);
-  if (job_.device.is_cpu()) {
-    SetIf(figures.cpu_utilization, "utilization", &point);
-  }
+  AddSpeed(figures, {job_.device}, &point);
   return point;
 }
 
@@ -256,14 +243,8 @@ Json TrainLoop::Report() const {
                  {"attempt_seconds", meter_.total_seconds()},
                  {"attempt_steps", meter_.steps()},
                  {"attempt_samples", meter_.samples()},
-                 {"attempt_training_seconds", meter_.training_seconds()},
-                 {"peak_memory_bytes", PeakResidentBytes()}};
-  SetIf(meter_.samples_per_second(), "samples_per_second", &report);
-  SetIf(PeakDeviceMemoryBytes(job_.device), "peak_device_memory_bytes",
-        &report);
-  if (job_.device.is_cpu()) {
-    SetIf(meter_.cpu_utilization(), "utilization", &report);
-  }
+                 {"attempt_training_seconds", meter_.training_seconds()}};
+  AddTotals(meter_, {job_.device}, &report);
   SetIf(last_loss_, "loss", &report);
   if (last_validation_.has_value()) {
     report["validation_loss"] = last_validation_->loss;
@@ -274,7 +255,7 @@ Json TrainLoop::Report() const {
 
 }  // namespace
 
-absl::StatusOr<RunEnd> Train(const Spec& spec, const TrainPorts& ports) {
+absl::StatusOr<RunEnd> Train(const Spec& spec, const RunPorts& ports) {
   return CatchTorch([&]() -> absl::StatusOr<RunEnd> {
     ASSIGN_OR_RETURN(const std::string output,
                      MakeFolder(spec.work_dir, "output"));

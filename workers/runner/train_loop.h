@@ -7,24 +7,13 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "base/clock.h"
-#include "workers/runner/events.h"
-#include "workers/runner/mailbox.h"
+#include "workers/runner/ports.h"
 #include "workers/runner/spec.h"
 
 namespace trainyard::runner {
 
-// Borrowed; must outlive the call.
-struct TrainPorts {
-  Clock* clock = nullptr;
-  Events* events = nullptr;
-  Mailbox* mailbox = nullptr;
-};
-
-enum class RunEnd { kFinished, kStopped };
-
 // Trains, and says how it went on the events channel up to `finished` or
 // `stopped`; the caller answers an error with `failed`. Never throws.
-absl::StatusOr<RunEnd> Train(const Spec& spec, const TrainPorts& ports);
+absl::StatusOr<RunEnd> Train(const Spec& spec, const RunPorts& ports);
 
 }  // namespace trainyard::runner

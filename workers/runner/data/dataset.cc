@@ -12,6 +12,7 @@
 #include "workers/runner/data/idx.h"
 #include "workers/runner/data/image_folder.h"
 #include "workers/runner/data/normalization.h"
+#include "workers/runner/data/sampler.h"
 #include "workers/runner/data/split.h"
 
 namespace trainyard::data {
@@ -73,11 +74,13 @@ absl::StatusOr<RawParts> OpenFormat(const DataOptions& options) {
   return absl::InvalidArgumentError("data.format is not set");
 }
 
-absl::Status CheckParts(const RawParts& parts, const std::string& path) {
+absl::Status CheckParts(const RawParts& parts, int fewest_classes,
+                        const std::string& path) {
   const int classes = parts.train->num_classes();
-  if (classes < 2 || classes > kMaxClasses) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, " has ", classes, " classes; it must have 2 to ", kMaxClasses));
+  if (classes < fewest_classes || classes > kMaxClasses) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " has ", classes, " classes; it must have ",
+                     fewest_classes, " to ", kMaxClasses));
   }
   if (parts.test == nullptr) return absl::OkStatus();
   const SampleShape train = parts.train->sample_shape();
@@ -135,7 +138,7 @@ absl::StatusOr<DataFormat> ParseDataFormat(absl::string_view name) {
 absl::StatusOr<DatasetParts> OpenDataset(const DataOptions& options) {
   RETURN_IF_ERROR(CheckOptions(options));
   ASSIGN_OR_RETURN(RawParts raw, OpenFormat(options));
-  RETURN_IF_ERROR(CheckParts(raw, options.path));
+  RETURN_IF_ERROR(CheckParts(raw, /*fewest_classes=*/2, options.path));
   raw.train = Limit(std::move(raw.train), options.max_samples, options.seed);
 
   DatasetParts parts;
@@ -150,6 +153,22 @@ absl::StatusOr<DatasetParts> OpenDataset(const DataOptions& options) {
   }
   ASSIGN_OR_RETURN(parts.normalization, NormalizationOf(*parts.train));
   return parts;
+}
+
+absl::StatusOr<PredictedPart> OpenForPrediction(const DataOptions& options) {
+  RETURN_IF_ERROR(CheckOptions(options));
+  ASSIGN_OR_RETURN(RawParts raw, OpenFormat(options));
+  RETURN_IF_ERROR(CheckParts(raw, /*fewest_classes=*/1, options.path));
+  PredictedPart part;
+  ASSIGN_OR_RETURN(part.normalization, NormalizationOf(*raw.train));
+  part.samples = std::move(raw.test != nullptr ? raw.test : raw.train);
+  if (options.max_samples > 0 &&
+      options.max_samples < part.samples->num_samples()) {
+    part.samples = std::make_unique<SubsetDataset>(
+        std::move(part.samples),
+        SequentialOrder(static_cast<uint32_t>(options.max_samples)));
+  }
+  return part;
 }
 
 }  // namespace trainyard::data

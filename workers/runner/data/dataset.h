@@ -54,6 +54,9 @@ class Dataset {
   // what was written before it is undefined.
   virtual absl::Status Read(absl::Span<const uint32_t> indices, uint8_t* pixels,
                             int64_t* labels) const = 0;
+  // The sample's file, relative to the dataset's folder, UTF-8; "" where
+  // samples have no files of their own.
+  virtual std::string sample_name(uint32_t index) const { return ""; }
 
   int num_classes() const { return static_cast<int>(class_names().size()); }
 };
@@ -98,5 +101,16 @@ struct DatasetParts {
 // Checks the options, finds and checks the files (images of a folder are only
 // listed), splits. Errors name the option or the file.
 absl::StatusOr<DatasetParts> OpenDataset(const DataOptions& options);
+
+struct PredictedPart {
+  std::unique_ptr<Dataset> samples;  // neither null nor empty
+  // What OpenDataset gives where the data has a test part; else over all
+  // samples.
+  Normalization normalization;
+};
+
+// What is there to be predicted: the test part, or everything where there is
+// none; of it the first max_samples. validation_split and seed mean nothing.
+absl::StatusOr<PredictedPart> OpenForPrediction(const DataOptions& options);
 
 }  // namespace trainyard::data

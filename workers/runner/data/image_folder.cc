@@ -220,6 +220,10 @@ class ImageFolderDataset : public Dataset {
     return status;
   }
 
+  std::string sample_name(uint32_t index) const override {
+    return CleanUtf8(listing_.files[index]);
+  }
+
  private:
   // What one thread needs to read an image.
   struct Desk {

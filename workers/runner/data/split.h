@@ -50,6 +50,9 @@ class SubsetDataset : public Dataset {
   bool in_memory() const override { return whole_->in_memory(); }
   absl::Status Read(absl::Span<const uint32_t> indices, uint8_t* pixels,
                     int64_t* labels) const override;
+  std::string sample_name(uint32_t index) const override {
+    return whole_->sample_name(indices_[index]);
+  }
 
  private:
   const std::shared_ptr<const Dataset> whole_;

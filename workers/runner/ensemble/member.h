@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "workers/runner/spec.h"
+#include "workers/runner/model_options.h"
 
 namespace trainyard::runner {
 
