@@ -101,7 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Bad{"/trainyard_runner", 2, "trainyard_runner is 2"},
         Bad{"/trainyard_runner", nullptr, "trainyard_runner is not set"},
-        Bad{"/training", nullptr, "training is not set"},
+        Bad{"/training", nullptr, "training and ensemble are not set"},
         Bad{"/training", "x", "training is \"x\"; it must be an object"},
         Bad{"/training/epochs", -1,
             "training.epochs is -1; it must be a whole number from 1 to "
