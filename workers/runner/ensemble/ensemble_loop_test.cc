@@ -12,6 +12,9 @@
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "workers/runner/data/file.h"
+#include "workers/runner/data/loader.h"
+#include "workers/runner/data/sampler.h"
 #include "workers/runner/ensemble/ensemble_job.h"
 #include "workers/runner/ensemble/outputs.h"
 #include "workers/runner/images.h"
@@ -58,7 +61,8 @@ class EnsembleTest : public testing::Test {
     EXPECT_TRUE(SaveModel(place, description, *model).ok());
     MemberOptions member;
     member.name = name;
-    member.model = {.architecture = "mlp", .hidden_sizes = {16}};
+    member.model.architecture = "mlp";
+    member.model.hidden_sizes = {16};
     member.model.weights = absl::StrCat(place, "/", kWeightsFile);
     return member;
   }
@@ -83,7 +87,7 @@ class EnsembleTest : public testing::Test {
     module.register_module("dropout", dropout);
     module.define(absl::StrCat(
         "def forward(self, x):\n"
-        "  y = torch.linear(self.dropout(x.reshape(x.size(0), -1)), "
+        "  y = torch.linear(self.dropout.forward(x.reshape(x.size(0), -1)), "
         "self.head)\n  return ",
         result, "\n"));
     MemberOptions member;
