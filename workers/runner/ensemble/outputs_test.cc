@@ -79,8 +79,9 @@ TEST(PredictionFilesTest, WritesEveryFormatBatchByBatch) {
 TEST(PredictionFilesTest, LeavesNothingWhereItIsGivenUp) {
   const data::TempFolder folder;
   {
-    auto files = PredictionFiles::Create(folder.path(), {OutputFormat::kNpy},
-                                         {.samples = 2, .classes = 2});
+    auto files = PredictionFiles::Create(
+        folder.path(), {OutputFormat::kNpy},
+        {.samples = 2, .classes = 2, .class_names = {}});
     ASSERT_TRUE(files.ok());
     EXPECT_EQ(data::ListFolder(folder.path())->size(), 2);
   }
