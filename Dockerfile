@@ -27,6 +27,7 @@ FROM tools AS programs
 WORKDIR /src
 COPY CMakeLists.txt LICENSE ./
 COPY deploy/image deploy/image
+COPY deploy/cloud/prices.yaml deploy/cloud/
 COPY cmake cmake
 COPY base base
 COPY proto proto

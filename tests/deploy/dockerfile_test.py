@@ -26,6 +26,24 @@ def instructions():
     return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
 
 
+def copied():
+    """The paths of the repository that it copies."""
+    copies = [rest.split()[:-1] for word, rest in instructions()
+              if word == "COPY" and not rest.startswith("--from")]
+    return [path.rstrip("/") for paths in copies for path in paths]
+
+
+def sent(path):
+    """Whether .dockerignore lets it go to the builder."""
+    kept = True
+    parents = [path[:i] for i in range(1, len(path) + 1) if path[i:i + 1] in ("", "/")]
+    for pattern in read(".dockerignore").splitlines():
+        bare = pattern.lstrip("!").removeprefix("**/")
+        if any(fnmatch.fnmatchcase(parent, bare) for parent in parents):
+            kept = pattern.startswith("!")
+    return kept
+
+
 class Dockerfile(unittest.TestCase):
     def test_what_it_runs_is_sound_shell(self):
         if shutil.which("shellcheck") is None:
@@ -42,26 +60,27 @@ class Dockerfile(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stdout)
 
     def test_copies_only_what_the_builder_gets(self):
-        patterns = [line for line in read(".dockerignore").splitlines()
-                    if line and not line.startswith("#")]
-
-        def sent(path):
-            kept = True
-            parents = [path[:i] for i in range(1, len(path) + 1) if path[i:i + 1] in ("", "/")]
-            for pattern in patterns:
-                bare = pattern.lstrip("!").removeprefix("**/")
-                if any(fnmatch.fnmatchcase(parent, bare) for parent in parents):
-                    kept = pattern.startswith("!")
-            return kept
-
-        copied = [rest.split()[:-1] for word, rest in instructions()
-                  if word == "COPY" and not rest.startswith("--from")]
-        for path in [path.rstrip("/") for paths in copied for path in paths]:
+        for path in copied():
             with self.subTest(path):
                 self.assertTrue(os.path.exists(os.path.join(yard.SOURCE, path)))
                 self.assertTrue(sent(path))
         for secret in ("deploy/secrets/grafana_admin_password", ".git/config", "build/release/x"):
             self.assertFalse(sent(secret), secret)
+
+    def test_copies_whatever_the_build_reads_elsewhere(self):
+        folders = [path for path in copied() if os.path.isdir(os.path.join(yard.SOURCE, path))]
+        for folder in folders:
+            for root, _, files in os.walk(os.path.join(yard.SOURCE, folder)):
+                for name in files:
+                    if name != "CMakeLists.txt":
+                        continue
+                    with open(os.path.join(root, name), encoding="utf-8") as file:
+                        read_here = re.findall(r"\$\{PROJECT_SOURCE_DIR\}/([\w./-]+)", file.read())
+                    for path in read_here:
+                        # docs/ is read by tests, which an image has none of.
+                        self.assertTrue(path.startswith("docs/") or any(
+                            path == one or path.startswith(one + "/") for one in copied()),
+                            f"{os.path.join(root, name)} reads {path}")
 
     def test_its_version_is_the_projects(self):
         (version,) = re.findall(r"(?m)^project\(trainyard VERSION (\S+)", read("CMakeLists.txt"))
