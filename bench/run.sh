@@ -5,6 +5,7 @@
 #   bench/run.sh rpc             empty calls and durable submits per second
 #   bench/run.sh rpc --help      its options
 #   bench/run.sh telemetry       what the readings of 1,000 workers cost the server
+#   bench/run.sh ensemble        ensemble inference beside PyTorch in Python
 #
 # Builds what it needs in build/release and installs nothing. TRAINYARD_BIN=DIR
 # takes the programs of that folder as they are. Results go to stdout, one JSON
@@ -17,6 +18,7 @@ names() {
   echo "benchmarks:"
   echo "  rpc        empty calls and durable submits per second"
   echo "  telemetry  what the readings of 1,000 workers cost the server"
+  echo "  ensemble   4 ResNet-18 and 8 small CNNs, trainyard-runner beside PyTorch in Python"
 }
 
 # programs NAME...: sets BIN to the folder that has them, built where needed.
@@ -47,8 +49,16 @@ case "${1:-}" in
     programs trainyard-bench-telemetry
     exec "$BIN/trainyard-bench-telemetry" --folder "$BIN/.." "$@"
     ;;
+  ensemble)
+    shift
+    programs trainyard-runner glyphs
+    # Debian's python3 has its python3-torch; another one may come first on PATH.
+    PYTHON="${TRAINYARD_PEER_PYTHON:-/usr/bin/python3}"
+    [ -x "$PYTHON" ] || PYTHON=python3
+    exec "$PYTHON" "$REPO/bench/ensemble/run.py" --bin "$BIN" --folder "$(dirname "$BIN")" "$@"
+    ;;
   "" | -h | --help)
-    sed -n '2,11s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
     names
     ;;
   *)
