@@ -6,7 +6,7 @@ data "aws_partition" "here" {}
 
 locals {
   secrets = {
-    server = ["ca.crt", "server.crt", "server.key", "admin.hash"]
+    server = ["ca.crt", "server.crt", "server.key", "bootstrap-token.hash"]
     worker = ["ca.crt", "worker.crt", "worker.key", "join.token"]
   }
   parameter_arn = "arn:${data.aws_partition.here.partition}:ssm:${var.region}:${data.aws_caller_identity.here.account_id}:parameter${var.secrets_prefix}"

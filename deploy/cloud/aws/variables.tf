@@ -83,7 +83,7 @@ variable "server_volume_gib" {
 }
 
 variable "secrets_prefix" {
-  description = "SSM parameters PREFIX/{ca.crt,server.crt,server.key,admin.hash,worker.crt,worker.key,join.token}; docs/deploy.md says how to make them."
+  description = "SSM parameters PREFIX/{ca.crt,server.crt,server.key,bootstrap-token.hash,worker.crt,worker.key,join.token}; docs/deploy.md says how to make them."
   type        = string
   default     = "/trainyard"
   validation {
