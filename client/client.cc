@@ -3,12 +3,9 @@
 #include <random>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 
 namespace trainyard::client {
 namespace {
@@ -16,13 +13,7 @@ namespace {
 constexpr int kMaxMessageBytes = 64 << 20;  // a whole batch
 constexpr int kMaxSubmissions = 10000;
 
-bool IsLoopback(const std::string& server) {
-  return absl::StartsWith(server, "127.") ||
-         absl::StartsWith(server, "localhost:") ||
-         absl::StartsWith(server, "[::1]") || absl::StartsWith(server, "unix:");
-}
-
-std::shared_ptr<grpc::Channel> NewChannel(const std::string& server) {
+std::shared_ptr<grpc::Channel> NewChannel(const ClientOptions& options) {
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
   args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
@@ -30,12 +21,9 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& server) {
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // time to connect
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
-  // A proxy for the wide world must not come between programs of one machine.
-  if (IsLoopback(server)) args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetMaxReceiveMessageSize(kMaxMessageBytes);
   args.SetMaxSendMessageSize(kMaxMessageBytes);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
-                                   args);
+  return MakeChannel(options.server, options.security, args);
 }
 
 // One call with deadline and retries.
@@ -72,14 +60,14 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
                       status.error_message());
 }
 
-Client::Client(ClientOptions options)
-    : Client(options, NewChannel(options.server)) {}
+Client::Client(ClientOptions options) : Client(options, NewChannel(options)) {}
 
 Client::Client(ClientOptions options, std::shared_ptr<grpc::Channel> channel)
     : options_(std::move(options)),
       jobs_(v1::JobService::NewStub(channel)),
       fleet_(v1::FleetService::NewStub(channel)),
-      artifacts_(v1::ArtifactService::NewStub(channel)) {}
+      artifacts_(v1::ArtifactService::NewStub(channel)),
+      auth_(v1::AuthService::NewStub(channel)) {}
 
 Client::~Client() = default;
 
@@ -190,6 +178,35 @@ absl::StatusOr<v1::ListArtifactsResponse> Client::ListArtifacts(
     const v1::ListArtifactsRequest& request) {
   return Call(options_, *artifacts_,
               &v1::ArtifactService::StubInterface::ListArtifacts, request);
+}
+
+absl::StatusOr<v1::CreateTokenResponse> Client::CreateToken(
+    const v1::CreateTokenRequest& request) {
+  // Once: a second try would make a second token.
+  ClientOptions once = options_;
+  once.retry.max_attempts = 1;
+  return Call(once, *auth_, &v1::AuthService::StubInterface::CreateToken,
+              request);
+}
+
+absl::StatusOr<v1::ListTokensResponse> Client::ListTokens(
+    const v1::ListTokensRequest& request) {
+  return Call(options_, *auth_, &v1::AuthService::StubInterface::ListTokens,
+              request);
+}
+
+absl::StatusOr<v1::Token> Client::RevokeToken(const std::string& name) {
+  v1::RevokeTokenRequest request;
+  request.set_name(name);
+  ASSIGN_OR_RETURN(auto response,
+                   Call(options_, *auth_,
+                        &v1::AuthService::StubInterface::RevokeToken, request));
+  return std::move(*response.mutable_token());
+}
+
+absl::StatusOr<v1::WhoAmIResponse> Client::WhoAmI() {
+  return Call(options_, *auth_, &v1::AuthService::StubInterface::WhoAmI,
+              v1::WhoAmIRequest());
 }
 
 }  // namespace trainyard::client

@@ -1,7 +1,8 @@
 // A connection to a Trainyard server: submit, look at and cancel jobs, look at
 // workers. Following jobs is in watch.h, files and folders in artifacts.h.
 //
-//   Client client({.server = "127.0.0.1:7070"});
+//   Client client({.server = "yard.lab:7070",
+//                  .security = {.tls_ca = "ca.crt", .token_file = "token"}});
 //   ASSIGN_OR_RETURN(v1::Job job, client.Submit(spec));
 //   ASSIGN_OR_RETURN(job, client.GetJob(job.name()));
 //
@@ -19,7 +20,9 @@
 #include "absl/time/time.h"
 #include "client/retry.h"
 #include "grpcpp/channel.h"
+#include "proto/channel/channel.h"
 #include "trainyard/v1/artifact_service.grpc.pb.h"
+#include "trainyard/v1/auth_service.grpc.pb.h"
 #include "trainyard/v1/fleet_service.grpc.pb.h"
 #include "trainyard/v1/job_service.grpc.pb.h"
 
@@ -27,6 +30,8 @@ namespace trainyard::client {
 
 struct ClientOptions {
   std::string server = "127.0.0.1:7070";  // host:port
+  // TLS and token; CheckSecurity says beforehand whether they can be used.
+  Security security;
   absl::Duration call_timeout = absl::Seconds(30);
   // Streams are opened anew, where they were, after this long: no wait is
   // without end.
@@ -73,6 +78,13 @@ class Client {
       const std::string& name);
   absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(
       const v1::ListArtifactsRequest& request);
+  // Tokens; names are "tokens/…".
+  absl::StatusOr<v1::CreateTokenResponse> CreateToken(
+      const v1::CreateTokenRequest& request);
+  absl::StatusOr<v1::ListTokensResponse> ListTokens(
+      const v1::ListTokensRequest& request);
+  absl::StatusOr<v1::Token> RevokeToken(const std::string& name);
+  absl::StatusOr<v1::WhoAmIResponse> WhoAmI();
 
   // For calls that this class does not wrap.
   v1::JobService::StubInterface& jobs() { return *jobs_; }
@@ -85,6 +97,7 @@ class Client {
   const std::unique_ptr<v1::JobService::StubInterface> jobs_;
   const std::unique_ptr<v1::FleetService::StubInterface> fleet_;
   const std::unique_ptr<v1::ArtifactService::StubInterface> artifacts_;
+  const std::unique_ptr<v1::AuthService::StubInterface> auth_;
 };
 
 // 32 random hex digits.

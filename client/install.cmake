@@ -2,7 +2,7 @@
 # find_package(trainyard): cmake --install BUILD --component client
 include(CMakePackageConfigHelpers)
 
-set(libraries base proto proto_json client)
+set(libraries base proto proto_channel proto_json client)
 foreach(name ${libraries})
   set_target_properties(trainyard_${name} PROPERTIES EXPORT_NAME ${name})
   install(TARGETS trainyard_${name} EXPORT trainyard-targets
@@ -17,6 +17,8 @@ install(FILES artifacts.h cancel.h client.h retry.h watch.h
   DESTINATION "${headers}/client" COMPONENT client)
 install(FILES "${PROJECT_SOURCE_DIR}/base/clock.h" "${PROJECT_SOURCE_DIR}/base/status_macros.h"
   DESTINATION "${headers}/base" COMPONENT client)
+install(FILES "${PROJECT_SOURCE_DIR}/proto/channel/channel.h"
+  DESTINATION "${headers}/proto/channel" COMPONENT client)
 install(FILES "${PROJECT_SOURCE_DIR}/proto/json/job_json.h"
   DESTINATION "${headers}/proto/json" COMPONENT client)
 install(DIRECTORY "${PROJECT_BINARY_DIR}/proto/generated/trainyard/v1"

@@ -7,6 +7,7 @@
 // Not thread-safe.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -14,10 +15,13 @@
 #include "absl/time/time.h"
 #include "server/adapters/cluster_collector.h"
 #include "server/adapters/file_blobs.h"
+#include "server/adapters/http_port.h"
 #include "server/adapters/prometheus_metrics.h"
 #include "server/adapters/sqlite_points.h"
 #include "server/adapters/sqlite_store.h"
+#include "server/adapters/sqlite_tokens.h"
 #include "server/adapters/state_lock.h"
+#include "server/auth/authority.h"
 #include "server/engine/engine.h"
 #include "server/rpc/server.h"
 #include "server/server_flags.h"
@@ -36,7 +40,10 @@ class App {
   App& operator=(const App&) = delete;
 
   const std::string& address() const { return server_->address(); }
-  const std::string& metrics_address() const { return metrics_->address(); }
+  // Empty: off.
+  std::string metrics_address() const {
+    return http_ == nullptr ? "" : http_->address();
+  }
 
   // Whether the engine takes a question and answers it within `patience`.
   // Thread-safe, but not beside Stop.
@@ -50,6 +57,10 @@ class App {
   App() = default;
   absl::Status Open(const ServerFlags& flags);
   absl::Status Serve(const ServerFlags& flags);
+  absl::Status OpenTokens(const ServerFlags& flags);
+  absl::Status OpenHttp(const ServerFlags& flags);
+  // Whether it serves and its store works.
+  absl::Status Ready();
 
   // In the order of their making; each may use those above it.
   std::unique_ptr<adapters::StateLock> lock_;
@@ -57,12 +68,17 @@ class App {
   std::unique_ptr<adapters::SqliteStore> store_;
   std::unique_ptr<adapters::SqlitePoints> points_;
   std::unique_ptr<adapters::FileBlobs> blobs_;
+  std::unique_ptr<adapters::SqliteTokens> tokens_;
+  std::unique_ptr<auth::Authority> authority_;
   telemetry::FleetReadings fleet_readings_;
   telemetry::JobReadings job_readings_;
   std::unique_ptr<engine::Engine> engine_;
   std::shared_ptr<adapters::ClusterCollector> collector_;
   std::unique_ptr<telemetry::Hub> hub_;
   std::unique_ptr<rpc::Server> server_;
+  std::atomic<bool> serving_ = false;
+  // Last: its threads read the store and the metrics.
+  std::unique_ptr<adapters::HttpPort> http_;
 };
 
 }  // namespace trainyard

@@ -9,9 +9,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "base/log.h"
 #include "base/service_notifier.h"
 #include "base/watchdog.h"
+#include "server/adapters/http_port.h"
 #include "server/app.h"
 #include "server/server_flags.h"
 
@@ -44,7 +46,8 @@ int Run(const ServerFlags& flags) {
   auto app = App::Start(flags);
   if (!app.ok()) return Fail(app.status(), kCannotStart);
   if (!(*app)->metrics_address().empty()) {
-    spdlog::info("metrics are at http://{}/metrics", (*app)->metrics_address());
+    spdlog::info("metrics are at {}://{}/metrics",
+                 flags.tls.on() ? "https" : "http", (*app)->metrics_address());
   }
   spdlog::info("version {}, state in {}, worker lease {}", TRAINYARD_VERSION,
                flags.state_dir, absl::FormatDuration(flags.worker_lease));
@@ -71,6 +74,15 @@ int Run(const ServerFlags& flags) {
   return 0;
 }
 
+// What a container's health check runs.
+int CheckHealth(const ServerFlags& flags) {
+  const absl::Status status =
+      adapters::AskReady(flags.metrics_address, absl::Seconds(2));
+  if (!status.ok()) return Fail(status, kCannotStart);
+  std::puts("ready");
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   const absl::StatusOr<ServerFlags> flags = ParseFlags(argc, argv);
   if (!flags.ok()) return Fail(flags.status(), kWrongUsage);
@@ -78,6 +90,7 @@ int Main(int argc, char** argv) {
     std::fputs(flags->exit_text.c_str(), stdout);
     return 0;
   }
+  if (flags->health) return CheckHealth(*flags);
   if (absl::Status status =
           InitLogging("trainyard-server", flags->log_level, flags->log_format);
       !status.ok()) {

@@ -4,8 +4,9 @@
 #include <cstdlib>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/address.h"
 #include "base/status_macros.h"
 #include "base/units.h"
 #include "server/telemetry/metric_table.h"
@@ -17,6 +18,7 @@ namespace {
 struct RawFlags {
   std::string worker_lease = "30s";
   std::string artifact_limit;
+  std::string auth = "auto";
   bool describe_metrics = false;
 };
 
@@ -28,7 +30,7 @@ void Describe(CLI::App& app, ServerFlags* flags, RawFlags* raw) {
                  "folder for all that lasts: jobs, logs, metrics, artifacts "
                  "[$XDG_STATE_HOME/trainyard or ~/.local/state/trainyard]");
   app.add_option("--metrics-address", flags->metrics_address,
-                 "HOST:PORT for Prometheus' /metrics, or off")
+                 "HOST:PORT for /metrics, /healthz and /readyz, or off")
       ->capture_default_str();
   app.add_option("--log-level", flags->log_level,
                  "trace, debug, info, warn, error or off")
@@ -41,10 +43,29 @@ void Describe(CLI::App& app, ServerFlags* flags, RawFlags* raw) {
   app.add_option(
       "--artifact-limit", raw->artifact_limit,
       "most bytes of artifacts, such as 500GiB [as the disk allows]");
+  app.add_option("--tls-cert", flags->tls.cert,
+                 "PEM certificate chain of this server, for both ports; read "
+                 "again when it changes");
+  app.add_option("--tls-key", flags->tls.key, "its private key");
+  app.add_option("--tls-client-ca", flags->tls.client_ca,
+                 "PEM file of CAs: clients must then show a certificate by one "
+                 "of them");
+  app.add_option("--auth", raw->auth,
+                 "whether calls need a token: on, off, or auto: once there is "
+                 "a token, or --listen is beyond this machine with TLS")
+      ->capture_default_str();
+  app.add_option("--bootstrap-token-hash-file",
+                 flags->bootstrap_token_hash_file,
+                 "file of trainctl setup with the hash of the first admin's "
+                 "token");
   app.add_flag("--describe-metrics", raw->describe_metrics,
                "print a page on all metrics and exit");
   app.add_flag("--insecure", flags->insecure,
-               "allow --listen beyond this machine without TLS");
+               "allow --listen and --metrics-address beyond this machine "
+               "without TLS");
+  app.add_flag("--health", flags->health,
+               "ask the server at --metrics-address whether it is ready, and "
+               "exit with 0 or 1");
 }
 
 absl::StatusOr<std::string> DefaultStateDir() {
@@ -59,6 +80,53 @@ absl::StatusOr<std::string> DefaultStateDir() {
   return absl::InvalidArgumentError(
       "--state-dir: not set, and neither XDG_STATE_HOME nor HOME says where it "
       "should be");
+}
+
+absl::Status CheckTls(const TlsFiles& tls) {
+  if (tls.cert.empty() != tls.key.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-cert and --tls-key: must both be set, or neither");
+  }
+  if (tls.client_ca.empty() || tls.on()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--tls-client-ca: needs --tls-cert and --tls-key too");
+}
+
+// A port that others reach needs TLS, unless the operator said otherwise.
+absl::Status CheckAddress(absl::string_view flag, const std::string& address,
+                          const ServerFlags& flags) {
+  if (const auto parsed = ParseHostPort(address); !parsed.ok()) {
+    return WithContext(parsed.status(), flag);
+  }
+  if (IsLoopback(address) || flags.tls.on() || flags.insecure) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      flag, ": ", address,
+      " can be reached by other machines, and there is no TLS: give --tls-cert "
+      "and --tls-key (trainctl setup makes them), or listen on 127.0.0.1 and "
+      "reach it through an SSH tunnel, or give --insecure where everyone on "
+      "the network may run jobs here"));
+}
+
+absl::Status CheckAuth(const std::string& text, ServerFlags* flags) {
+  if (text == "on") {
+    flags->auth = auth::Mode::kOn;
+  } else if (text == "off") {
+    flags->auth = auth::Mode::kOff;
+  } else if (text != "auto") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--auth: ", text, ": must be on, off or auto"));
+  }
+  const bool exposed = !IsLoopback(flags->listen);
+  // --insecure is the operator's word that the network is his alone.
+  if (text == "auto" && exposed && flags->tls.on())
+    flags->auth = auth::Mode::kOn;
+  if (text != "off" || !exposed || flags->insecure) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "--auth off: --listen ", flags->listen,
+      " can be reached by other machines, and everyone there could run jobs: "
+      "give --insecure too if that is meant"));
 }
 
 absl::Status Check(const RawFlags& raw, ServerFlags* flags) {
@@ -77,23 +145,14 @@ absl::Status Check(const RawFlags& raw, ServerFlags* flags) {
     if (!bytes.ok()) return WithContext(bytes.status(), "--artifact-limit");
     flags->artifact_limit_bytes = *bytes;
   }
-  if (IsLoopback(flags->listen) || flags->insecure) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "--listen: ", flags->listen,
-      " would let everyone on the network run programs here: this version has "
-      "no TLS and no accounts yet. Listen on 127.0.0.1 and reach it through an "
-      "SSH tunnel or a proxy, or give --insecure where the network is yours "
-      "alone"));
+  RETURN_IF_ERROR(CheckTls(flags->tls));
+  RETURN_IF_ERROR(CheckAddress("--listen", flags->listen, *flags));
+  RETURN_IF_ERROR(CheckAuth(raw.auth, flags));
+  if (flags->metrics_address == "off") return absl::OkStatus();
+  return CheckAddress("--metrics-address", flags->metrics_address, *flags);
 }
 
 }  // namespace
-
-bool IsLoopback(const std::string& address) {
-  const std::string host = address.substr(0, address.rfind(':'));
-  return host == "localhost" || host == "[::1]" ||
-         (absl::StartsWith(host, "127.") &&
-          host.find_first_not_of("0123456789.") == std::string::npos);
-}
 
 absl::StatusOr<ServerFlags> ParseFlags(int argc, const char* const* argv) {
   ServerFlags flags;

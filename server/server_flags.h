@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/tls_files.h"
+#include "server/auth/authority.h"
 
 namespace trainyard {
 
@@ -19,16 +21,17 @@ struct ServerFlags {
   std::string log_level = "info";
   std::string log_format = "text";
   absl::Duration worker_lease = absl::Seconds(30);
-  uint64_t artifact_limit_bytes = 0;  // 0: as the disk allows
+  uint64_t artifact_limit_bytes = 0;    // 0: as the disk allows
+  TlsFiles tls;                         // of both ports
+  auth::Mode auth = auth::Mode::kAuto;  // kOn or kOff once it was decided
+  std::string bootstrap_token_hash_file;
   bool insecure = false;
+  bool health = false;    // only ask whether a server is ready
   std::string exit_text;  // of --help, --version and --describe-metrics
 };
 
 // INVALID_ARGUMENT: how the command line is wrong. FAILED_PRECONDITION: it
 // would open the server to everyone.
 absl::StatusOr<ServerFlags> ParseFlags(int argc, const char* const* argv);
-
-// Whether only programs of this machine reach HOST:PORT.
-bool IsLoopback(const std::string& address);
 
 }  // namespace trainyard

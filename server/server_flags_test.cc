@@ -68,6 +68,41 @@ TEST(ServerFlags, OpensToTheNetworkOnlyWhenTold) {
   }
 }
 
+TEST(ServerFlags, TlsOpensBothPortsAndTokensAreNeededThen) {
+  const auto flags =
+      Parse({"--listen", "0.0.0.0:7070", "--metrics-address", "0.0.0.0:9464",
+             "--tls-cert", "a", "--tls-key", "b"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->auth, auth::Mode::kOn);
+  EXPECT_EQ(Parse({})->auth, auth::Mode::kAuto);
+  EXPECT_EQ(Parse({"--listen", "0.0.0.0:1", "--insecure"})->auth,
+            auth::Mode::kAuto);
+  EXPECT_EQ(Parse({"--auth", "off"})->auth, auth::Mode::kOff);
+  EXPECT_EQ(Parse({"--auth", "on"})->auth, auth::Mode::kOn);
+  EXPECT_FALSE(Parse({"--auth", "perhaps"}).ok());
+  EXPECT_EQ(Parse({"--listen", "0.0.0.0:7070", "--tls-cert", "a", "--tls-key",
+                   "b", "--auth", "off"})
+                .status()
+                .code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(ServerFlags, MetricsToOpenToTheNetworkOnlyWhenTold) {
+  const auto flags = Parse({"--metrics-address", "0.0.0.0:9464"});
+  EXPECT_EQ(flags.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(flags.status().message()),
+              HasSubstr("--metrics-address"));
+  EXPECT_TRUE(Parse({"--metrics-address", "0.0.0.0:1", "--insecure"}).ok());
+  EXPECT_TRUE(Parse({"--metrics-address", "off"}).ok());
+  EXPECT_FALSE(Parse({"--metrics-address", "nowhere"}).ok());
+}
+
+TEST(ServerFlags, TlsNeedsCertificateAndKey) {
+  EXPECT_FALSE(Parse({"--tls-cert", "a"}).ok());
+  EXPECT_FALSE(Parse({"--tls-key", "a"}).ok());
+  EXPECT_FALSE(Parse({"--tls-client-ca", "a"}).ok());
+}
+
 TEST(ServerFlags, HelpAndVersionAreTexts) {
   EXPECT_THAT(Parse({"--version"})->exit_text, HasSubstr("trainyard-server"));
   EXPECT_THAT(Parse({"--help"})->exit_text, HasSubstr("--state-dir"));

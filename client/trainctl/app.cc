@@ -14,7 +14,7 @@ namespace trainyard::trainctl {
 namespace {
 
 struct GlobalOptions {
-  std::string server;
+  SettingFlags settings;
   OutputFormat format = OutputFormat::kTable;
 };
 
@@ -22,12 +22,32 @@ std::string Footer() {
   return absl::StrCat(
       "\nThe server is --server, else TRAINYARD_SERVER, else \"server:\" in\n"
       "$TRAINYARD_CONFIG or ~/.config/trainyard/config.yaml, else "
-      "127.0.0.1:7070.\nNO_COLOR turns colours off.\n\n",
+      "127.0.0.1:7070.\nTLS and token come the same way: --tls-ca, "
+      "TRAINYARD_TLS_CA, \"tls_ca:\" and so on;\nTRAINYARD_TOKEN holds a token "
+      "itself. NO_COLOR turns colours off.\n\n",
       ExitCodeHelp());
 }
 
 void AddGlobalOptions(CLI::App& app, GlobalOptions* options) {
-  app.add_option("--server", options->server, "Server")->type_name("HOST:PORT");
+  Settings& set = options->settings.set;
+  app.add_option("--server", set.server, "Server")->type_name("HOST:PORT");
+  app.add_option("--context", options->settings.context,
+                 "Which server of the config file's contexts")
+      ->type_name("NAME");
+  app.add_option("--tls-ca", set.security.tls_ca,
+                 "PEM file of the CA of the server's certificate, or system")
+      ->type_name("FILE");
+  app.add_option("--tls-cert", set.security.tls_cert,
+                 "PEM certificate to show to the server")
+      ->type_name("FILE");
+  app.add_option("--tls-key", set.security.tls_key, "Its private key")
+      ->type_name("FILE");
+  app.add_option("--tls-server-name", set.security.tls_server_name,
+                 "Name in the server's certificate, where --server has another")
+      ->type_name("NAME");
+  app.add_option("--token-file", set.security.token_file,
+                 "File that holds a token")
+      ->type_name("FILE");
   app.add_option_function<std::string>(
          "--output",
          [options](const std::string& text) {
@@ -107,15 +127,21 @@ int ReportUsage(const CLI::App& app, const CLI::ParseError& error,
   return kBadInput;
 }
 
-int ReportError(const absl::Status& status, const std::string& server,
+int ReportError(const absl::Status& status, const Settings& settings,
                 const Console& console) {
   const ExitCode code = ExitCodeOf(status);
   *console.err << "trainctl: ";
   if (code == kUnreachable) {
-    *console.err << "server " << server
-                 << " cannot be reached: " << Printable(status.message())
+    *console.err << "server " << settings.server << " cannot be reached: "
+                 << Printable(
+                        ExplainConnectionError(std::string(status.message())))
                  << "\nIs trainyard-server running there? Choose another with "
                     "--server or TRAINYARD_SERVER.\n";
+    if (!settings.security.tls_ca.empty() &&
+        settings.security.tls_cert.empty()) {
+      *console.err << "If it asks for a client certificate, give --tls-cert "
+                      "and --tls-key.\n";
+    }
   } else if (status.message().empty()) {
     *console.err << absl::StatusCodeToString(status.code()) << "\n";
   } else {
@@ -126,16 +152,17 @@ int ReportError(const absl::Status& status, const std::string& server,
 
 int RunCommand(const CLI::App& app, const GlobalOptions& options,
                const CommandRun& run, Console console) {
-  const absl::StatusOr<std::string> server =
-      ServerAddress(console, options.server);
-  if (!server.ok()) return ReportError(server.status(), "", console);
+  const absl::StatusOr<Settings> settings =
+      ReadSettings(console, options.settings);
+  if (!settings.ok()) return ReportError(settings.status(), {}, console);
   client::ClientOptions client_options;
-  client_options.server = *server;
+  client_options.server = settings->server;
+  client_options.security = settings->security;
   client::Client client(client_options);
-  Context context{console, options.format, *server, client, app};
+  Context context{console, options.format, settings->server, client, app};
   const absl::StatusOr<ExitCode> code = run(context);
   console.out->flush();
-  if (!code.ok()) return ReportError(code.status(), *server, console);
+  if (!code.ok()) return ReportError(code.status(), *settings, console);
   if (!console.out->good()) {
     *console.err << "trainctl: standard output cannot be written\n";
     return kRefused;

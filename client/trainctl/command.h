@@ -62,6 +62,9 @@ CommandRun AddWorkers(CLI::App& app);
 CommandRun AddDrain(CLI::App& app);
 CommandRun AddArtifacts(CLI::App& app);
 CommandRun AddCloud(CLI::App& app);
+CommandRun AddTokens(CLI::App& app);
+CommandRun AddWhoAmI(CLI::App& app);
+CommandRun AddSetup(CLI::App& app);
 CommandRun AddVersion(CLI::App& app);
 CommandRun AddCompletion(CLI::App& app);
 

@@ -1,10 +1,5 @@
 #include "server/adapters/prometheus_metrics.h"
 
-#include <exception>
-#include <vector>
-
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "prometheus/text_serializer.h"
 #include "server/telemetry/metric_table.h"
 
@@ -97,14 +92,6 @@ PrometheusMetrics::PrometheusMetrics(const std::string& version)
   jobs_ended_ = &Counters(r, Metric::kJobsEnded);
   run_seconds_ = &Histograms(r, Metric::kRunSeconds).Add({}, SlowSeconds());
   attempts_ended_ = &Counters(r, Metric::kAttemptsEnded);
-  // From 0 on: a counter that begins at 1 hides its first event from rate().
-  for (const char* state : {"succeeded", "failed", "cancelled"}) {
-    jobs_ended_->Add({{"state", state}});
-  }
-  for (const char* outcome :
-       {"succeeded", "failed", "lost", "cancelled", "preempted"}) {
-    attempts_ended_->Add({{"outcome", outcome}});
-  }
   auto& jobs = Gauges(r, Metric::kJobs);
   jobs_queued_ = &jobs.Add({{"state", "queued"}});
   jobs_starting_ = &jobs.Add({{"state", "starting"}});
@@ -125,33 +112,6 @@ PrometheusMetrics::~PrometheusMetrics() = default;
 
 void PrometheusMetrics::Add(std::weak_ptr<prometheus::Collectable> source) {
   sources_->Add(std::move(source));
-}
-
-absl::StatusOr<std::unique_ptr<PrometheusMetrics>> PrometheusMetrics::Start(
-    const std::string& address, const std::string& version) {
-  auto metrics =
-      std::unique_ptr<PrometheusMetrics>(new PrometheusMetrics(version));
-  if (address == "off") return metrics;
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos || colon + 1 == address.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("metrics address \"", address,
-                     "\": must be HOST:PORT, such as 127.0.0.1:9464, or off"));
-  }
-  try {
-    metrics->exposer_ =
-        std::make_unique<prometheus::Exposer>(address, /*num_threads=*/1);
-    metrics->exposer_->RegisterCollectable(metrics->sources_);
-    const std::vector<int> ports = metrics->exposer_->GetListeningPorts();
-    metrics->address_ =
-        ports.empty() ? address
-                      : absl::StrCat(address.substr(0, colon), ":", ports[0]);
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot serve metrics on \"", address, "\": ", error.what(),
-        "; choose another --metrics-address, or off"));
-  }
-  return metrics;
 }
 
 std::string PrometheusMetrics::Render() const {

@@ -1,10 +1,11 @@
 // Measurements for Prometheus: what the engine and the gRPC surface tell, as
-// the series trainyard_*, served over HTTP at /metrics. Names and help texts
+// the series trainyard_*. Names and help texts
 // are those of server/telemetry/metric_table. Labels are bounded; series of
 // jobs and workers come from cluster_collector.
 //
-//   ASSIGN_OR_RETURN(auto metrics, PrometheusMetrics::Start("127.0.0.1:9464",
-//   "0.1.0")); Engine engine(options, clock, &store, metrics.get());
+//   PrometheusMetrics metrics("0.1.0");
+//   Engine engine(options, clock, &store, &metrics);
+//   metrics.Render()   // for /metrics
 //
 // Thread-safe.
 #pragma once
@@ -16,12 +17,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "prometheus/counter.h"
-#include "prometheus/exposer.h"
 #include "prometheus/family.h"
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
@@ -35,16 +34,11 @@ namespace trainyard::adapters {
 
 class PrometheusMetrics : public engine::Metrics, public telemetry::RpcMetrics {
  public:
-  // `address` is HOST:PORT, port 0 for a free one, or "off": then nothing is
-  // served. INVALID_ARGUMENT; UNAVAILABLE: cannot listen there.
-  static absl::StatusOr<std::unique_ptr<PrometheusMetrics>> Start(
-      const std::string& address, const std::string& version);
+  explicit PrometheusMetrics(const std::string& version);
   ~PrometheusMetrics() override;
   PrometheusMetrics(const PrometheusMetrics&) = delete;
   PrometheusMetrics& operator=(const PrometheusMetrics&) = delete;
 
-  // HOST:PORT with the port that was taken; empty: off.
-  const std::string& address() const { return address_; }
   // Adds series that are made at each scrape, for as long as `source` lives.
   void Add(std::weak_ptr<prometheus::Collectable> source);
   // All series in Prometheus' text format.
@@ -74,13 +68,11 @@ class PrometheusMetrics : public engine::Metrics, public telemetry::RpcMetrics {
     prometheus::Histogram* seconds = nullptr;
   };
 
-  explicit PrometheusMetrics(const std::string& version);
   Call FindCall(absl::string_view method, absl::string_view code);
 
   const std::shared_ptr<prometheus::Registry> registry_;
   const std::shared_ptr<CollectableSet>
       sources_;  // registry_ and what was added
-  std::string address_;
 
   // Owned by the registry.
   prometheus::Histogram* commit_seconds_ = nullptr;
@@ -108,9 +100,6 @@ class PrometheusMetrics : public engine::Metrics, public telemetry::RpcMetrics {
   absl::Mutex mutex_;
   absl::flat_hash_map<std::pair<std::string, std::string>, Call> calls_
       ABSL_GUARDED_BY(mutex_);
-
-  // Last: its threads read the registry.
-  std::unique_ptr<prometheus::Exposer> exposer_;
 };
 
 }  // namespace trainyard::adapters

@@ -182,16 +182,18 @@ grpc::ServerUnaryReactor* ArtifactService::StatArtifact(
     grpc::CallbackServerContext* context,
     const v1::StatArtifactRequest* request,
     v1::StatArtifactResponse* response) {
-  const UnaryCall call(ports_, context, "ArtifactService/StatArtifact");
-  call.RunBlocking([this, request, response]() -> absl::Status {
-    RETURN_IF_ERROR(CheckName(request->name()));
-    ASSIGN_OR_RETURN(const engine::BlobStat stat,
-                     ports_.blobs->Stat(request->name()));
-    if (stat.blob) *response->mutable_artifact() = ToProto(*stat.blob);
-    response->set_received_bytes(stat.received_bytes);
-    return absl::OkStatus();
-  });
-  return call.reactor();
+  return UnaryCall::Serve(
+      ports_, context, "ArtifactService/StatArtifact",
+      [&](const UnaryCall& call) {
+        call.RunBlocking([this, request, response]() -> absl::Status {
+          RETURN_IF_ERROR(CheckName(request->name()));
+          ASSIGN_OR_RETURN(const engine::BlobStat stat,
+                           ports_.blobs->Stat(request->name()));
+          if (stat.blob) *response->mutable_artifact() = ToProto(*stat.blob);
+          response->set_received_bytes(stat.received_bytes);
+          return absl::OkStatus();
+        });
+      });
 }
 
 grpc::ServerReadReactor<v1::UploadArtifactRequest>*
@@ -216,19 +218,21 @@ grpc::ServerUnaryReactor* ArtifactService::ListArtifacts(
     grpc::CallbackServerContext* context,
     const v1::ListArtifactsRequest* request,
     v1::ListArtifactsResponse* response) {
-  const UnaryCall call(ports_, context, "ArtifactService/ListArtifacts");
-  call.RunBlocking([this, request, response]() -> absl::Status {
-    ASSIGN_OR_RETURN(const size_t size,
-                     PageSize(request->page_size(), kPageSize));
-    ASSIGN_OR_RETURN(engine::BlobStore::Page page,
-                     ports_.blobs->List(size, request->page_token()));
-    for (const engine::BlobInfo& blob : page.blobs) {
-      *response->add_artifacts() = ToProto(blob);
-    }
-    response->set_next_page_token(std::move(page.next_page_token));
-    return absl::OkStatus();
-  });
-  return call.reactor();
+  return UnaryCall::Serve(
+      ports_, context, "ArtifactService/ListArtifacts",
+      [&](const UnaryCall& call) {
+        call.RunBlocking([this, request, response]() -> absl::Status {
+          ASSIGN_OR_RETURN(const size_t size,
+                           PageSize(request->page_size(), kPageSize));
+          ASSIGN_OR_RETURN(engine::BlobStore::Page page,
+                           ports_.blobs->List(size, request->page_token()));
+          for (const engine::BlobInfo& blob : page.blobs) {
+            *response->add_artifacts() = ToProto(blob);
+          }
+          response->set_next_page_token(std::move(page.next_page_token));
+          return absl::OkStatus();
+        });
+      });
 }
 
 }  // namespace trainyard::rpc

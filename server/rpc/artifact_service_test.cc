@@ -12,6 +12,7 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
+#include "server/auth/fake_token_store.h"
 #include "server/engine/fake_blobs.h"
 
 namespace trainyard::rpc {
@@ -38,6 +39,7 @@ class ArtifactServiceTest : public testing::Test {
     ports_.blobs = &blobs_;
     ports_.metrics = &metrics_;
     ports_.clock = &clock_;
+    ports_.guard = &guard_;
     ports_.executor = executor_.get();
     ports_.pulse = pulse_.get();
     service_ = std::make_unique<ArtifactService>(ports_, options);
@@ -123,6 +125,10 @@ class ArtifactServiceTest : public testing::Test {
   ManualClock clock_{absl::FromUnixSeconds(1000)};
   engine::FakeBlobs blobs_{&clock_};
   telemetry::NoRpcMetrics metrics_;
+  auth::FakeTokenStore tokens_;
+  const std::unique_ptr<auth::Authority> authority_ =
+      *auth::Authority::Load({}, &tokens_, &clock_);
+  Guard guard_{authority_.get(), &clock_};
   Ports ports_;
   std::unique_ptr<Pulse> pulse_;
   std::unique_ptr<Executor> executor_;

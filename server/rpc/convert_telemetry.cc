@@ -44,6 +44,11 @@ absl::StatusOr<telemetry::Entry> ToEntry(const std::string& field,
   entry.sequence = record.sequence();
   switch (record.record_case()) {
     case v1::TelemetryRecord::kPoint:
+      if (record.point().ByteSizeLong() > kMaxPointBytes) {
+        return WrongValue(absl::StrCat(field, ".point"),
+                          absl::StrCat(record.point().ByteSizeLong(), " bytes"),
+                          absl::StrCat("at most ", kMaxPointBytes));
+      }
       entry.kind = telemetry::Kind::kPoint;
       entry.payload = Payload(record.point());
       entry.progress = ToProgress(record.point());

@@ -17,6 +17,8 @@ namespace trainyard::rpc {
 
 inline constexpr int kMaxTelemetryRecords = 1000;
 inline constexpr size_t kMaxLineBytes = 8192;
+// A point of 256 devices with long names has less.
+inline constexpr size_t kMaxPointBytes = 128 * 1024;
 
 // In the order of the request. Checks counts, keys, sequences and kinds; the
 // worker's name is the caller's to check. A longer line is cut, a time that is

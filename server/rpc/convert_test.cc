@@ -461,6 +461,12 @@ TEST(Telemetry, IsCheckedAsHostile) {
   for (int i = 0; i < 1000; ++i) request.add_records();
   EXPECT_THAT(Message(FromProto(request).status()),
               HasSubstr("1,001 entries: must be at most 1,000"));
+  request.clear_records();
+  *request.add_records() = Record(1);
+  request.mutable_records(0)->mutable_point()->add_devices()->set_id(
+      std::string(kMaxPointBytes, 'x'));
+  EXPECT_THAT(Message(FromProto(request).status()),
+              StartsWith("records[0].point: "));
 }
 
 TEST(Telemetry, LosesNoLineForItsLengthOrTime) {

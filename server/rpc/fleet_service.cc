@@ -85,67 +85,73 @@ void FillPage(const Ports& ports, const core::Cluster& cluster,
 grpc::ServerUnaryReactor* FleetService::ListWorkers(
     grpc::CallbackServerContext* context, const v1::ListWorkersRequest* request,
     v1::ListWorkersResponse* response) {
-  const UnaryCall call(ports_, context, "FleetService/ListWorkers");
-  const auto size = PageSize(request->page_size(), kPageSize);
-  const auto after = ParseWorkerPageToken(request->page_token());
-  if (!size.ok() || !after.ok()) {
-    call.Done(size.ok() ? after.status() : size.status());
-    return call.reactor();
-  }
-  AskEngine(ports_, call,
-            [this, after = *after, size = *size,
-             response](const core::Cluster& cluster) {
-              FillPage(ports_, cluster, after, size, response);
-              return absl::OkStatus();
-            });
-  return call.reactor();
+  return UnaryCall::Serve(
+      ports_, context, "FleetService/ListWorkers", [&](const UnaryCall& call) {
+        const auto size = PageSize(request->page_size(), kPageSize);
+        const auto after = ParseWorkerPageToken(request->page_token());
+        if (!size.ok() || !after.ok()) {
+          call.Done(size.ok() ? after.status() : size.status());
+          return;
+        }
+        AskEngine(ports_, call,
+                  [this, after = *after, size = *size,
+                   response](const core::Cluster& cluster) {
+                    FillPage(ports_, cluster, after, size, response);
+                    return absl::OkStatus();
+                  });
+      });
 }
 
 grpc::ServerUnaryReactor* FleetService::GetWorker(
     grpc::CallbackServerContext* context, const v1::GetWorkerRequest* request,
     v1::GetWorkerResponse* response) {
-  const UnaryCall call(ports_, context, "FleetService/GetWorker");
-  const auto name = ParseWorkerResourceName("name", request->name());
-  if (!name.ok()) {
-    call.Done(name.status());
-    return call.reactor();
-  }
-  AskEngine(ports_, call,
-            [this, name = *name, response](const core::Cluster& cluster) {
-              return Fill(ports_, cluster, name, response->mutable_worker());
-            });
-  return call.reactor();
+  return UnaryCall::Serve(
+      ports_, context, "FleetService/GetWorker", [&](const UnaryCall& call) {
+        const auto name = ParseWorkerResourceName("name", request->name());
+        if (!name.ok()) {
+          call.Done(name.status());
+          return;
+        }
+        AskEngine(ports_, call,
+                  [this, name = *name, response](const core::Cluster& cluster) {
+                    return Fill(ports_, cluster, name,
+                                response->mutable_worker());
+                  });
+      });
 }
 
 grpc::ServerUnaryReactor* FleetService::DrainWorker(
     grpc::CallbackServerContext* context, const v1::DrainWorkerRequest* request,
     v1::DrainWorkerResponse* response) {
-  const UnaryCall call(ports_, context, "FleetService/DrainWorker");
-  const auto name = ParseWorkerResourceName("name", request->name());
-  if (!name.ok()) {
-    call.Done(name.status());
-    return call.reactor();
-  }
-  ports_.engine->Post(
-      core::DrainWorker{*name, !request->undo()},
-      [this, call, response, name = *name](const core::Reply& reply) {
-        if (!reply.status.ok()) return call.Done(reply.status);
-        AskEngine(
-            ports_, call, [this, name, response](const core::Cluster& cluster) {
-              return Fill(ports_, cluster, name, response->mutable_worker());
+  return UnaryCall::Serve(
+      ports_, context, "FleetService/DrainWorker", [&](const UnaryCall& call) {
+        const auto name = ParseWorkerResourceName("name", request->name());
+        if (!name.ok()) {
+          call.Done(name.status());
+          return;
+        }
+        ports_.engine->Post(
+            core::DrainWorker{*name, !request->undo()},
+            [this, call, response, name = *name](const core::Reply& reply) {
+              if (!reply.status.ok()) return call.Done(reply.status);
+              AskEngine(ports_, call,
+                        [this, name, response](const core::Cluster& cluster) {
+                          return Fill(ports_, cluster, name,
+                                      response->mutable_worker());
+                        });
             });
       });
-  return call.reactor();
 }
 
 grpc::ServerUnaryReactor* FleetService::GetServer(
     grpc::CallbackServerContext* context, const v1::GetServerRequest*,
     v1::GetServerResponse* response) {
-  const UnaryCall call(ports_, context, "FleetService/GetServer");
-  response->set_version(ports_.options.version);
-  *response->mutable_time() = ToProto(ports_.clock->Now());
-  call.Done(absl::OkStatus());
-  return call.reactor();
+  return UnaryCall::Serve(
+      ports_, context, "FleetService/GetServer", [&](const UnaryCall& call) {
+        response->set_version(ports_.options.version);
+        *response->mutable_time() = ToProto(ports_.clock->Now());
+        call.Done(absl::OkStatus());
+      });
 }
 
 }  // namespace trainyard::rpc

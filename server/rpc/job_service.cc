@@ -55,72 +55,81 @@ absl::Status List(const Ports& ports, const v1::ListJobsRequest& request,
 grpc::ServerUnaryReactor* JobService::SubmitJob(
     grpc::CallbackServerContext* context, const v1::SubmitJobRequest* request,
     v1::SubmitJobResponse* response) {
-  const UnaryCall call(ports_, context, "JobService/SubmitJob");
-  SubmitOne(ports_, *request, response, call);
-  return call.reactor();
+  return UnaryCall::Serve(ports_, context, "JobService/SubmitJob",
+                          [&](const UnaryCall& call) {
+                            SubmitOne(ports_, *request, response, call);
+                          });
 }
 
 grpc::ServerUnaryReactor* JobService::BatchSubmitJobs(
     grpc::CallbackServerContext* context,
     const v1::BatchSubmitJobsRequest* request,
     v1::BatchSubmitJobsResponse* response) {
-  const UnaryCall call(ports_, context, "JobService/BatchSubmitJobs");
-  SubmitMany(ports_, *request, response, call);
-  return call.reactor();
+  return UnaryCall::Serve(ports_, context, "JobService/BatchSubmitJobs",
+                          [&](const UnaryCall& call) {
+                            SubmitMany(ports_, *request, response, call);
+                          });
 }
 
 grpc::ServerUnaryReactor* JobService::GetJob(
     grpc::CallbackServerContext* context, const v1::GetJobRequest* request,
     v1::GetJobResponse* response) {
-  const UnaryCall call(ports_, context, "JobService/GetJob");
-  call.RunBlocking(
-      [this, request, response] { return Get(ports_, *request, response); });
-  return call.reactor();
+  return UnaryCall::Serve(ports_, context, "JobService/GetJob",
+                          [&](const UnaryCall& call) {
+                            call.RunBlocking([this, request, response] {
+                              return Get(ports_, *request, response);
+                            });
+                          });
 }
 
 grpc::ServerUnaryReactor* JobService::ListJobs(
     grpc::CallbackServerContext* context, const v1::ListJobsRequest* request,
     v1::ListJobsResponse* response) {
-  const UnaryCall call(ports_, context, "JobService/ListJobs");
-  call.RunBlocking(
-      [this, request, response] { return List(ports_, *request, response); });
-  return call.reactor();
+  return UnaryCall::Serve(ports_, context, "JobService/ListJobs",
+                          [&](const UnaryCall& call) {
+                            call.RunBlocking([this, request, response] {
+                              return List(ports_, *request, response);
+                            });
+                          });
 }
 
 grpc::ServerUnaryReactor* JobService::CancelJob(
     grpc::CallbackServerContext* context, const v1::CancelJobRequest* request,
     v1::CancelJobResponse* response) {
-  const UnaryCall call(ports_, context, "JobService/CancelJob");
-  const auto id = ParseJobName("name", request->name());
-  absl::Status status = id.ok() ? ValidateCancel(*request) : id.status();
-  if (!status.ok()) {
-    call.Done(status);
-    return call.reactor();
-  }
-  ports_.engine->Post(
-      core::CancelJob{*id, request->reason()},
-      [this, call, response, id = *id](const core::Reply& reply) {
-        if (!reply.status.ok()) return call.Done(reply.status);
-        call.RunBlocking([this, response, id] {
-          return FillJob(ports_, id, response->mutable_job());
-        });
+  return UnaryCall::Serve(
+      ports_, context, "JobService/CancelJob", [&](const UnaryCall& call) {
+        const auto id = ParseJobName("name", request->name());
+        absl::Status status = id.ok() ? ValidateCancel(*request) : id.status();
+        if (!status.ok()) {
+          call.Done(status);
+          return;
+        }
+        ports_.engine->Post(
+            core::CancelJob{*id, request->reason()},
+            [this, call, response, id = *id](const core::Reply& reply) {
+              if (!reply.status.ok()) return call.Done(reply.status);
+              call.RunBlocking([this, response, id] {
+                return FillJob(ports_, id, response->mutable_job());
+              });
+            });
       });
-  return call.reactor();
 }
 
 grpc::ServerWriteReactor<v1::WatchJobsResponse>* JobService::WatchJobs(
-    grpc::CallbackServerContext*, const v1::WatchJobsRequest* request) {
-  return StartWatch(ports_, *request);
+    grpc::CallbackServerContext* context, const v1::WatchJobsRequest* request) {
+  return StartWatch(ports_, context, *request);
 }
 
 grpc::ServerWriteReactor<v1::StreamLogsResponse>* JobService::StreamLogs(
-    grpc::CallbackServerContext*, const v1::StreamLogsRequest* request) {
-  return StartLogs(ports_, *request);
+    grpc::CallbackServerContext* context,
+    const v1::StreamLogsRequest* request) {
+  return StartLogs(ports_, context, *request);
 }
 
 grpc::ServerWriteReactor<v1::StreamMetricsResponse>* JobService::StreamMetrics(
-    grpc::CallbackServerContext*, const v1::StreamMetricsRequest* request) {
-  return StartMetrics(ports_, *request);
+    grpc::CallbackServerContext* context,
+    const v1::StreamMetricsRequest* request) {
+  return StartMetrics(ports_, context, *request);
 }
 
 }  // namespace trainyard::rpc

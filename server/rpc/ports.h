@@ -6,10 +6,12 @@
 
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "server/auth/authority.h"
 #include "server/engine/blobs.h"
 #include "server/engine/engine.h"
 #include "server/engine/store.h"
 #include "server/rpc/executor.h"
+#include "server/rpc/guard.h"
 #include "server/rpc/job_feed.h"
 #include "server/rpc/pulse.h"
 #include "server/telemetry/fleet_readings.h"
@@ -40,6 +42,8 @@ struct Ports {
   telemetry::FleetReadings* fleet_readings = nullptr;
   telemetry::RpcMetrics* metrics = nullptr;
   const Clock* clock = nullptr;
+  auth::Authority* authority = nullptr;
+  Guard* guard = nullptr;
   Executor* executor = nullptr;
   JobFeed* feed = nullptr;
   Pulse* pulse = nullptr;

@@ -15,13 +15,17 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/tls_files.h"
 #include "grpcpp/server.h"
+#include "server/auth/authority.h"
 #include "server/engine/blobs.h"
 #include "server/engine/engine.h"
 #include "server/engine/store.h"
 #include "server/rpc/artifact_service.h"
+#include "server/rpc/auth_service.h"
 #include "server/rpc/executor.h"
 #include "server/rpc/fleet_service.h"
+#include "server/rpc/guard.h"
 #include "server/rpc/job_feed.h"
 #include "server/rpc/job_service.h"
 #include "server/rpc/ports.h"
@@ -36,6 +40,7 @@ namespace trainyard::rpc {
 
 struct ServerOptions {
   std::string listen = "127.0.0.1:7070";  // HOST:PORT; port 0: any free one
+  TlsFiles tls;                           // were checked
   RpcOptions rpc;
   size_t disk_threads = 4;
   absl::Duration pulse = absl::Milliseconds(250);
@@ -50,6 +55,7 @@ struct Backends {
   telemetry::PointStore* points = nullptr;
   telemetry::FleetReadings* fleet_readings = nullptr;
   telemetry::RpcMetrics* metrics = nullptr;
+  auth::Authority* authority = nullptr;
   const Clock* clock = nullptr;
 };
 
@@ -71,16 +77,18 @@ class Server {
 
  private:
   Server(const ServerOptions& options, const Backends& backends);
-  absl::Status Listen(const std::string& listen);
+  absl::Status Listen(const ServerOptions& options);
 
   Executor executor_;
   JobFeed feed_;
   Pulse pulse_;
+  Guard guard_;
   Ports ports_;
   JobService jobs_;
   FleetService fleet_;
   WorkerService workers_;
   ArtifactService artifacts_;
+  AuthService auth_;
   std::string address_;
   absl::Mutex mutex_;  // one Stop at a time
   std::unique_ptr<grpc::Server> server_ ABSL_GUARDED_BY(mutex_);

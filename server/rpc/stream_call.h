@@ -5,7 +5,9 @@
 //
 //   class Watch : public StreamCall<v1::WatchJobsResponse> {
 //     Next Produce(v1::WatchJobsResponse* response) override { … } };
-//   return StreamCall<…>::Start(std::make_shared<Watch>(ports, …));
+//   return StreamCall<…>::Start(std::make_shared<Watch>(ports, …), context);
+//
+// A caller who may not is told so; one whose token ends meanwhile, too.
 //
 // Thread-safe.
 #pragma once
@@ -36,10 +38,17 @@ class StreamCall : public grpc::ServerWriteReactor<Response>,
 
   // Keeps the call until gRPC is done with it.
   static grpc::ServerWriteReactor<Response>* Start(
-      std::shared_ptr<StreamCall> call) {
+      std::shared_ptr<StreamCall> call, grpc::CallbackServerContext* context) {
     StreamCall* const reactor = call.get();
     reactor->self_ = call;
     reactor->ports_.metrics->OnStreamOpened(reactor->method_);
+    absl::StatusOr<auth::Caller> caller =
+        reactor->ports_.guard->Admit(*context, reactor->method_);
+    if (!caller.ok()) {
+      reactor->FinishWith(caller.status());
+      return reactor;
+    }
+    reactor->caller_ = *std::move(caller);
     {
       absl::MutexLock lock(&reactor->mutex_);
       reactor->last_sent_ = reactor->ports_.clock->Now();
@@ -98,6 +107,8 @@ class StreamCall : public grpc::ServerWriteReactor<Response>,
         ended = absl::CancelledError("the caller went away");
       } else if (closing_) {
         ended = StoppingError();
+      } else {
+        ended = expelled_;
       }
       news_ = false;
       const absl::Time now = ports_.clock->Now();
@@ -171,10 +182,12 @@ class StreamCall : public grpc::ServerWriteReactor<Response>,
   }
 
   void OnPulse(absl::Time now) override {
+    absl::Status good = ports_.guard->StillGood(caller_);
     {
       absl::MutexLock lock(&mutex_);
-      const bool due =
-          now >= wake_at_ || now - last_sent_ >= ports_.options.sign_of_life;
+      expelled_ = std::move(good);
+      const bool due = !expelled_.ok() || now >= wake_at_ ||
+                       now - last_sent_ >= ports_.options.sign_of_life;
       if (!due) return;
     }
     Wake();
@@ -193,6 +206,7 @@ class StreamCall : public grpc::ServerWriteReactor<Response>,
   std::shared_ptr<StreamCall> self_;
   Response response_;        // Step's, or on its way
   absl::Status end_status_;  // Step's
+  auth::Caller caller_;      // since Start
 
   absl::Mutex mutex_;
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;  // a step or a write is under way
@@ -200,6 +214,8 @@ class StreamCall : public grpc::ServerWriteReactor<Response>,
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  // Not OK: the caller's token has ended.
+  absl::Status expelled_ ABSL_GUARDED_BY(mutex_);
   absl::StatusCode final_code_ ABSL_GUARDED_BY(mutex_) =
       absl::StatusCode::kCancelled;
   absl::Time last_sent_ ABSL_GUARDED_BY(mutex_);

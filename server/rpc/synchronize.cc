@@ -36,9 +36,13 @@ class Synchronize final : public Reactor,
   Synchronize(const Ports& ports, WorkerSessions* sessions)
       : ports_(ports), sessions_(sessions) {}
 
-  void Start() {
+  void Start(grpc::CallbackServerContext* context) {
     self_ = shared_from_this();
     ports_.metrics->OnStreamOpened(kMethod);
+    absl::StatusOr<auth::Caller> caller =
+        ports_.guard->Admit(*context, kMethod);
+    if (!caller.ok()) return End(caller.status());
+    caller_ = *std::move(caller);
     {
       absl::MutexLock lock(&mutex_);
       heard_ = ports_.clock->Now();
@@ -63,6 +67,7 @@ class Synchronize final : public Reactor,
 
   absl::StatusOr<core::WorkerReport> Take() {
     ASSIGN_OR_RETURN(core::WorkerReport report, FromProto(request_));
+    RETURN_IF_ERROR(CheckIsWorker(caller_, report.worker.value()));
     const bool first = worker_.empty();
     if (first) {
       worker_ = report.worker;
@@ -228,6 +233,9 @@ class Synchronize final : public Reactor,
   }
 
   void OnPulse(absl::Time now) override {
+    if (absl::Status good = ports_.guard->StillGood(caller_); !good.ok()) {
+      return End(good);
+    }
     const absl::Duration limit =
         kMissedHeartbeats * ports_.options.heartbeat_interval;
     {
@@ -284,6 +292,7 @@ class Synchronize final : public Reactor,
   const Ports& ports_;
   WorkerSessions* const sessions_;
   std::shared_ptr<Synchronize> self_;  // until gRPC is done with it
+  auth::Caller caller_;                // since Start
 
   // Of the report under way: between OnReadDone and the next StartRead.
   v1::SynchronizeRequest request_;
@@ -309,9 +318,10 @@ class Synchronize final : public Reactor,
 }  // namespace
 
 grpc::ServerBidiReactor<v1::SynchronizeRequest, v1::SynchronizeResponse>*
-StartSynchronize(const Ports& ports, WorkerSessions* sessions) {
+StartSynchronize(const Ports& ports, grpc::CallbackServerContext* context,
+                 WorkerSessions* sessions) {
   const auto session = std::make_shared<Synchronize>(ports, sessions);
-  session->Start();
+  session->Start(context);
   return session.get();
 }
 

@@ -12,6 +12,7 @@
 namespace trainyard::rpc {
 
 grpc::ServerBidiReactor<v1::SynchronizeRequest, v1::SynchronizeResponse>*
-StartSynchronize(const Ports& ports, WorkerSessions* sessions);
+StartSynchronize(const Ports& ports, grpc::CallbackServerContext* context,
+                 WorkerSessions* sessions);
 
 }  // namespace trainyard::rpc

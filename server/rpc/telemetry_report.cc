@@ -35,9 +35,13 @@ class TelemetryReport final
  public:
   explicit TelemetryReport(const Ports& ports) : ports_(ports) {}
 
-  void Start() {
+  void Start(grpc::CallbackServerContext* context) {
     self_ = shared_from_this();
     ports_.metrics->OnStreamOpened(kMethod);
+    absl::StatusOr<auth::Caller> caller =
+        ports_.guard->Admit(*context, kMethod);
+    if (!caller.ok()) return End(caller.status());
+    caller_ = *std::move(caller);
     ports_.pulse->Add(self_);
     StartRead(&request_);
   }
@@ -78,6 +82,7 @@ class TelemetryReport final
           absl::StrCat("worker: ", Quoted(request_.worker()),
                        ": must be 1 to 63 lower-case letters, digits or '-'"));
     }
+    RETURN_IF_ERROR(CheckIsWorker(caller_, request_.worker()));
     ASSIGN_OR_RETURN(std::vector<telemetry::Entry> entries,
                      FromProto(request_));
     std::map<core::AttemptKey, uint64_t> acks;
@@ -153,7 +158,11 @@ class TelemetryReport final
     Leave();
   }
 
-  void OnPulse(absl::Time) override {}
+  void OnPulse(absl::Time) override {
+    if (absl::Status good = ports_.guard->StillGood(caller_); !good.ok()) {
+      End(good);
+    }
+  }
   void OnClose() override { End(StoppingError()); }
   void OnCancel() override {
     End(absl::CancelledError("the worker went away"));
@@ -176,6 +185,7 @@ class TelemetryReport final
 
   const Ports& ports_;
   std::shared_ptr<TelemetryReport> self_;  // until gRPC is done with it
+  auth::Caller caller_;                    // since Start
 
   v1::ReportTelemetryRequest request_;
   v1::ReportTelemetryResponse response_;
@@ -191,9 +201,9 @@ class TelemetryReport final
 
 grpc::ServerBidiReactor<v1::ReportTelemetryRequest,
                         v1::ReportTelemetryResponse>*
-StartTelemetryReport(const Ports& ports) {
+StartTelemetryReport(const Ports& ports, grpc::CallbackServerContext* context) {
   const auto report = std::make_shared<TelemetryReport>(ports);
-  report->Start();
+  report->Start(context);
   return report.get();
 }
 

@@ -10,6 +10,6 @@ namespace trainyard::rpc {
 
 grpc::ServerBidiReactor<v1::ReportTelemetryRequest,
                         v1::ReportTelemetryResponse>*
-StartTelemetryReport(const Ports& ports);
+StartTelemetryReport(const Ports& ports, grpc::CallbackServerContext* context);
 
 }  // namespace trainyard::rpc

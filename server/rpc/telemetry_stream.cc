@@ -138,15 +138,17 @@ class TelemetryStream final : public StreamCall<typename Which::Response> {
 }  // namespace
 
 grpc::ServerWriteReactor<v1::StreamLogsResponse>* StartLogs(
-    const Ports& ports, const v1::StreamLogsRequest& request) {
+    const Ports& ports, grpc::CallbackServerContext* context,
+    const v1::StreamLogsRequest& request) {
   using Stream = TelemetryStream<Logs>;
-  return Stream::Start(std::make_shared<Stream>(ports, request));
+  return Stream::Start(std::make_shared<Stream>(ports, request), context);
 }
 
 grpc::ServerWriteReactor<v1::StreamMetricsResponse>* StartMetrics(
-    const Ports& ports, const v1::StreamMetricsRequest& request) {
+    const Ports& ports, grpc::CallbackServerContext* context,
+    const v1::StreamMetricsRequest& request) {
   using Stream = TelemetryStream<Metrics>;
-  return Stream::Start(std::make_shared<Stream>(ports, request));
+  return Stream::Start(std::make_shared<Stream>(ports, request), context);
 }
 
 }  // namespace trainyard::rpc

@@ -8,9 +8,11 @@
 namespace trainyard::rpc {
 
 grpc::ServerWriteReactor<v1::StreamLogsResponse>* StartLogs(
-    const Ports& ports, const v1::StreamLogsRequest& request);
+    const Ports& ports, grpc::CallbackServerContext* context,
+    const v1::StreamLogsRequest& request);
 
 grpc::ServerWriteReactor<v1::StreamMetricsResponse>* StartMetrics(
-    const Ports& ports, const v1::StreamMetricsRequest& request);
+    const Ports& ports, grpc::CallbackServerContext* context,
+    const v1::StreamMetricsRequest& request);
 
 }  // namespace trainyard::rpc

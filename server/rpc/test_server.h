@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
+#include "server/auth/authority.h"
+#include "server/auth/fake_token_store.h"
 #include "server/engine/engine.h"
 #include "server/engine/fake_blobs.h"
 #include "server/engine/fake_store.h"
@@ -63,6 +65,9 @@ class ServerTest : public testing::Test {
     backends.fleet_readings = &fleet_readings_;
     backends.metrics = &metrics_;
     backends.clock = RealClock();
+    authority_ =
+        *auth::Authority::Load(authority_options_, &tokens_, RealClock());
+    backends.authority = authority_.get();
     options_.listen = "127.0.0.1:0";
     options_.pulse = absl::Milliseconds(5);
     auto server = Server::Start(options_, backends);
@@ -129,6 +134,9 @@ class ServerTest : public testing::Test {
   engine::FakeBlobs blobs_{RealClock()};
   engine::NoMetrics engine_metrics_;
   telemetry::FakePoints points_;
+  auth::FakeTokenStore tokens_;
+  auth::AuthorityOptions authority_options_;
+  std::unique_ptr<auth::Authority> authority_;
   telemetry::NoRpcMetrics metrics_;
   ServerOptions options_;
   std::unique_ptr<engine::Engine> engine_;

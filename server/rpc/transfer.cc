@@ -20,6 +20,12 @@ Transfer::Transfer(const Ports& ports, absl::string_view method,
 bool Transfer::Open(std::shared_ptr<Transfer> self) {
   ports_.metrics->OnStreamOpened(method_);
   self_ = std::move(self);
+  absl::StatusOr<auth::Caller> caller = ports_.guard->Admit(*context_, method_);
+  if (!caller.ok()) {
+    End(caller.status());
+    return false;
+  }
+  caller_ = *std::move(caller);
   has_slot_ = slots_->used.fetch_add(1) < slots_->limit;
   if (has_slot_) {
     ports_.pulse->Add(self_);
@@ -74,7 +80,11 @@ void Transfer::End(const absl::Status& status) {
   FinishCall(ToGrpcStatus(status));
 }
 
-void Transfer::OnPulse(absl::Time now) { Cancel(now - idle_limit_); }
+void Transfer::OnPulse(absl::Time now) {
+  // What is under way ends with its token.
+  const bool good = ports_.guard->StillGood(caller_).ok();
+  Cancel(good ? now - idle_limit_ : absl::InfiniteFuture());
+}
 
 void Transfer::OnClose() {
   {

@@ -43,7 +43,8 @@ class Transfer : public Pulse::Listener,
            grpc::CallbackServerContext* context);
 
  protected:
-  // Takes a slot, or ends the transfer. Keeps it until Done().
+  // Asks the guard and takes a slot, or ends the transfer. Keeps it until
+  // Done().
   bool Open(std::shared_ptr<Transfer> self);
   // For the reactor's OnDone; the last use of the transfer.
   void Done();
@@ -73,6 +74,7 @@ class Transfer : public Pulse::Listener,
   TransferSlots* const slots_;
   grpc::CallbackServerContext* const context_;
   std::shared_ptr<Transfer> self_;
+  auth::Caller caller_;  // since Open
   bool has_slot_ = false;
 
   absl::Mutex mutex_;

@@ -1,9 +1,13 @@
 // A unary call under way: ends exactly once and is measured. A handle, to be
 // copied into callbacks.
 //
-//   const UnaryCall call(ports_, context, "JobService/GetJob");
-//   call.RunBlocking([=] { return Fill(request, response); });
-//   return call.reactor();
+//   return UnaryCall::Serve(
+//       ports_, context, "JobService/GetJob", [=](const UnaryCall& call) {
+//         call.RunBlocking([=] { return Fill(request, response); });
+//       });
+//
+// Serve is the only way to one, so that no call is served to whom it is not
+// open.
 //
 // Done may be called on any thread; the request and the response live until
 // then. gRPC's own reactor is used since it is freed without a switch to
@@ -11,10 +15,12 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -27,15 +33,26 @@ namespace trainyard::rpc {
 
 class UnaryCall {
  public:
-  // `method` is a literal.
-  UnaryCall(const Ports& ports, grpc::CallbackServerContext* context,
-            absl::string_view method)
-      : ports_(&ports),
-        reactor_(context->DefaultReactor()),
-        method_(method),
-        begin_nanos_(absl::GetCurrentTimeNanos()) {}
-
-  grpc::ServerUnaryReactor* reactor() const { return reactor_; }
+  // Calls `serve` with the call, and the caller where it takes one, if the
+  // caller may make it; else ends it. `method` is a literal.
+  template <typename ServeCall>
+  static grpc::ServerUnaryReactor* Serve(const Ports& ports,
+                                         grpc::CallbackServerContext* context,
+                                         absl::string_view method,
+                                         const ServeCall& serve) {
+    const UnaryCall call(ports, context, method);
+    const absl::StatusOr<auth::Caller> caller =
+        ports.guard->Admit(*context, method);
+    if (!caller.ok()) {
+      call.Done(caller.status());
+    } else if constexpr (std::is_invocable_v<ServeCall, const UnaryCall&,
+                                             const auth::Caller&>) {
+      serve(call, *caller);
+    } else {
+      serve(call);
+    }
+    return call.reactor_;
+  }
 
   // Once, on one of the copies.
   void Done(const absl::Status& status) const {
@@ -61,6 +78,13 @@ class UnaryCall {
   }
 
  private:
+  UnaryCall(const Ports& ports, grpc::CallbackServerContext* context,
+            absl::string_view method)
+      : ports_(&ports),
+        reactor_(context->DefaultReactor()),
+        method_(method),
+        begin_nanos_(absl::GetCurrentTimeNanos()) {}
+
   const Ports* ports_;
   grpc::ServerUnaryReactor* reactor_;
   absl::string_view method_;

@@ -130,8 +130,9 @@ class Watch final : public StreamCall<v1::WatchJobsResponse> {
 }  // namespace
 
 grpc::ServerWriteReactor<v1::WatchJobsResponse>* StartWatch(
-    const Ports& ports, const v1::WatchJobsRequest& request) {
-  return Watch::Start(std::make_shared<Watch>(ports, request));
+    const Ports& ports, grpc::CallbackServerContext* context,
+    const v1::WatchJobsRequest& request) {
+  return Watch::Start(std::make_shared<Watch>(ports, request), context);
 }
 
 }  // namespace trainyard::rpc

@@ -8,6 +8,7 @@
 namespace trainyard::rpc {
 
 grpc::ServerWriteReactor<v1::WatchJobsResponse>* StartWatch(
-    const Ports& ports, const v1::WatchJobsRequest& request);
+    const Ports& ports, grpc::CallbackServerContext* context,
+    const v1::WatchJobsRequest& request);
 
 }  // namespace trainyard::rpc

@@ -6,14 +6,14 @@
 namespace trainyard::rpc {
 
 grpc::ServerBidiReactor<v1::SynchronizeRequest, v1::SynchronizeResponse>*
-WorkerService::Synchronize(grpc::CallbackServerContext*) {
-  return StartSynchronize(ports_, &sessions_);
+WorkerService::Synchronize(grpc::CallbackServerContext* context) {
+  return StartSynchronize(ports_, context, &sessions_);
 }
 
 grpc::ServerBidiReactor<v1::ReportTelemetryRequest,
                         v1::ReportTelemetryResponse>*
-WorkerService::ReportTelemetry(grpc::CallbackServerContext*) {
-  return StartTelemetryReport(ports_);
+WorkerService::ReportTelemetry(grpc::CallbackServerContext* context) {
+  return StartTelemetryReport(ports_, context);
 }
 
 }  // namespace trainyard::rpc

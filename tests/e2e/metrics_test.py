@@ -139,8 +139,7 @@ class Metrics(yard.TestCase):
             print(tools.stdout.strip().splitlines()[-1] if tools.stdout else tools.stderr)
             return
         promtool = os.path.join(tools.stdout.strip().splitlines()[-1], "promtool")
-        ours = "".join(line + "\n" for line in text.splitlines() if "exposer_" not in line)
-        checked = subprocess.run([promtool, "check", "metrics"], input=ours, capture_output=True,
+        checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True,
                                  text=True, check=False)
         self.assertEqual((checked.returncode, checked.stdout, checked.stderr), (0, "", ""))
 

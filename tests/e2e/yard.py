@@ -127,8 +127,9 @@ class Yard:
         self.workers = {}
         self.others = []
         self.env = dict(os.environ, HOME=self.path("home"), XDG_CONFIG_HOME=self.path("home"))
-        for name in ("TRAINYARD_SERVER", "TRAINYARD_CONFIG"):
-            self.env.pop(name, None)
+        for name in list(self.env):
+            if name.startswith("TRAINYARD_") and name not in ("TRAINYARD_BIN", "TRAINYARD_SOURCE"):
+                del self.env[name]
         os.makedirs(self.path("home"))
 
     def path(self, *parts):

@@ -112,7 +112,8 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
       RequestLeave();
     }
     const std::string reason =
-        status.ok() ? "it ended the stream" : status.error_message();
+        status.ok() ? "it ended the stream"
+                    : ExplainConnectionError(status.error_message());
     health_.SetDisconnected(reason);
     const bool known = *warned == status.error_code();
     *warned = status.error_code();

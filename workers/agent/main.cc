@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/service_notifier.h"
@@ -23,6 +24,7 @@
 #include "workers/agent/devices/cpu.h"
 #include "workers/agent/devices/find.h"
 #include "workers/agent/health.h"
+#include "workers/agent/join.h"
 #include "workers/agent/options.h"
 
 namespace trainyard::agent {
@@ -65,6 +67,22 @@ class Signals {
   std::thread thread_;
 };
 
+// False: the process is to end. All threads have the signals blocked; macOS has
+// no wait for them with a limit.
+bool WaitOrLeave(absl::Duration pause) {
+  constexpr absl::Duration kSlice = absl::Milliseconds(100);
+  for (; pause > absl::ZeroDuration(); pause -= kSlice) {
+    sigset_t pending;
+    sigpending(&pending);
+    if (sigismember(&pending, SIGTERM) == 1 ||
+        sigismember(&pending, SIGINT) == 1) {
+      return false;
+    }
+    absl::SleepFor(kSlice);
+  }
+  return true;
+}
+
 std::string NewInstanceId(std::random_device& random) {
   return absl::StrCat(absl::Hex(random(), absl::kZeroPad8),
                       absl::Hex(random(), absl::kZeroPad8),
@@ -98,6 +116,13 @@ absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
   }
   spdlog::info("jobs may read {}", absl::StrJoin(line.data_roots, ", "));
 
+  ASSIGN_OR_RETURN(const Security security,
+                   JoinServer({.server = line.server,
+                               .worker = line.name,
+                               .security = line.security,
+                               .token_file = work_dir.token_file()},
+                              WaitOrLeave));
+
   std::random_device random;
   AgentOptions options{.name = line.name,
                        .instance_id = NewInstanceId(random),
@@ -118,7 +143,8 @@ absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
     std::fflush(stdout);
   };
   Agent agent(std::move(options), std::move(work_dir), std::move(data_roots),
-              std::move(devices), MakeWorkerChannel(line.server), RealClock());
+              std::move(devices), MakeWorkerChannel(line.server, security),
+              RealClock());
   const Signals signals(&agent, notifier);
   RETURN_IF_ERROR(agent.Start());
   notifier.Ready(absl::StrCat("works for ", line.server));
@@ -157,6 +183,7 @@ int Main(int argc, char** argv) {
   if (status.ok()) {
     // Before any thread: it changes the environment.
     const ServiceNotifier notifier = ServiceNotifier::FromEnvironment();
+    QuietGrpc();
     Signals::Block();
     status = Run(line, notifier);
   }

@@ -86,6 +86,9 @@ absl::StatusOr<std::vector<ManifestFile>> ParseManifest(
   }
   const auto list = json.find("files");
   if (list == json.end() || !list->is_array()) return Wrong("files", "a list");
+  if (list->size() > kMaxManifestFiles) {
+    return Wrong(absl::StrCat("files: ", list->size()), "at most 1,000,000");
+  }
   std::vector<ManifestFile> files;
   files.reserve(list->size());
   for (const Json& entry : *list) {

@@ -16,6 +16,7 @@
 namespace trainyard::agent {
 
 inline constexpr uint64_t kMaxManifestBytes = 256 * 1024 * 1024;
+inline constexpr size_t kMaxManifestFiles = 1'000'000;
 
 struct ManifestFile {
   std::string path;      // relative, '/' between its parts, no ".."

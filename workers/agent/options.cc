@@ -117,6 +117,8 @@ absl::Status Finish(const Raw& raw, CommandLine& line) {
   if (line.name.empty()) line.name = WorkerNameFrom(HostName());
   RETURN_IF_ERROR(CheckWorkerName(line.name));
   ASSIGN_OR_RETURN(line.labels, ParseLabels(raw.labels));
+  if (!line.security.token_file.empty()) line.security.token.clear();
+  RETURN_IF_ERROR(CheckSecurity(line.server, line.security));
   if (line.data_roots.empty()) line.data_roots = DataRoots::Default();
   absl::StatusOr<uint64_t> limit = ParseBytes(raw.cache_limit);
   RETURN_IF_ERROR(WithContext(limit.status(), "--cache-limit"));
@@ -134,6 +136,27 @@ absl::Status Finish(const Raw& raw, CommandLine& line) {
   return FinishCloud(raw, line);
 }
 
+void AddSecurity(CLI::App& app, Security& security) {
+  app.add_option("--tls-ca", security.tls_ca,
+                 "PEM file of the CA of the server's certificate, or system")
+      ->envname("TRAINYARD_TLS_CA");
+  app.add_option("--tls-cert", security.tls_cert,
+                 "PEM certificate to show to the server; read again when it "
+                 "changes")
+      ->envname("TRAINYARD_TLS_CERT");
+  app.add_option("--tls-key", security.tls_key, "Its private key")
+      ->envname("TRAINYARD_TLS_KEY");
+  app.add_option("--tls-server-name", security.tls_server_name,
+                 "Name in the server's certificate, where --server has another")
+      ->envname("TRAINYARD_TLS_SERVER_NAME");
+  app.add_option("--token-file", security.token_file,
+                 "File that holds this worker's token, or a join token")
+      ->envname("TRAINYARD_TOKEN_FILE");
+  if (const char* token = std::getenv("TRAINYARD_TOKEN"); token != nullptr) {
+    security.token = token;
+  }
+}
+
 }  // namespace
 
 std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& line) {
@@ -144,6 +167,7 @@ std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& line) {
   app.add_option("--server", line.server, "The server's HOST:PORT")
       ->envname("TRAINYARD_SERVER")
       ->capture_default_str();
+  AddSecurity(app, line.security);
   app.add_option(
       "--name", line.name,
       "This worker's name, unique per server (default: from the host name)");

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "proto/channel/channel.h"
 #include "workers/agent/health.h"
 #include "workers/agent/cloud/spot_watch.h"
 
@@ -21,6 +22,7 @@ namespace trainyard::agent {
 
 struct CommandLine {
   std::string server = "127.0.0.1:7070";
+  Security security;  // how it is reached
   std::string name;
   std::map<std::string, std::string> labels;
   std::string work_dir;

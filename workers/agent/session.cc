@@ -5,7 +5,6 @@
 
 #include "absl/time/clock.h"
 #include "base/log.h"
-#include "grpcpp/create_channel.h"
 #include "workers/agent/convert.h"
 
 namespace trainyard::agent {
@@ -22,7 +21,8 @@ absl::Duration FromProto(const google::protobuf::Duration& duration) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakeWorkerChannel(const std::string& server) {
+std::shared_ptr<grpc::Channel> MakeWorkerChannel(const std::string& server,
+                                                 const Security& security) {
   grpc::ChannelArguments arguments;
   // A peer that vanished without a word is noticed within half a minute.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
@@ -33,8 +33,7 @@ std::shared_ptr<grpc::Channel> MakeWorkerChannel(const std::string& server) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   // Several specs of up to 1 MiB each may come in one message.
   arguments.SetMaxReceiveMessageSize(256 * 1024 * 1024);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
-                                   arguments);
+  return MakeChannel(server, security, arguments);
 }
 
 Session::Session(SessionOptions options, std::shared_ptr<grpc::Channel> channel,

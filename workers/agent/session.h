@@ -22,6 +22,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "grpcpp/channel.h"
+#include "proto/channel/channel.h"
 #include "trainyard/v1/worker_service.grpc.pb.h"
 #include "workers/agent/backoff.h"
 #include "workers/agent/core.h"
@@ -103,6 +104,7 @@ class Session {
 };
 
 // Channel arguments for a worker: keepalive, message sizes.
-std::shared_ptr<grpc::Channel> MakeWorkerChannel(const std::string& server);
+std::shared_ptr<grpc::Channel> MakeWorkerChannel(const std::string& server,
+                                                 const Security& security);
 
 }  // namespace trainyard::agent

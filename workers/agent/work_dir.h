@@ -9,6 +9,7 @@
 //                         uploads/ (checkpoints on their way)
 //   cache/                inputs by hash (input_cache.h); outlives the worker
 //   spool/                telemetry on its way
+//   worker.token          the worker's own token, where the server needs one
 #pragma once
 
 #include <sys/types.h>
@@ -32,6 +33,8 @@ class WorkDir {
 
   const std::string& path() const { return path_; }
   std::string cache() const { return path_ + "/cache"; }
+  // The worker's own token, once it has joined.
+  std::string token_file() const { return path_ + "/worker.token"; }
   std::string spool() const { return path_ + "/spool"; }
   std::string health() const { return HealthFileIn(path_); }
   std::string attempt(const AttemptKey& key) const;

@@ -140,9 +140,6 @@ class PanelsTest(yard.TestCase):
             empty = self.wait_until_filled(prometheus, job, WITHOUT_GPU)
             self.assertEqual(set(empty), set(WITHOUT_GPU),
                              "panels of WITHOUT_GPU that have data on this machine")
-            # The first failure of a server's life is not lost between two scrapes.
-            (failed,) = prometheus.query('increase(trainyard_jobs_ended_total{state="failed"}[5m])')
-            self.assertGreater(float(failed["value"][1]), 0)
             values = self.values(job)
             (jobs,) = self.variables("job")
             self.assertIn((f"{job} glyphs", job), choices(prometheus, jobs, values))
