@@ -4,6 +4,7 @@
 //
 // --data is a folder on the worker or an artifact ("sha256:…"). Exit status: 0
 // succeeded, 1 failed or cancelled, 2 bad usage or an error.
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
@@ -29,9 +30,26 @@ v1::JobSpec MakeSpec(const std::string& data) {
   return spec;
 }
 
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
 int SubmitAndWatch(const std::string& server, const std::string& data) {
   client::ClientOptions options;
   options.server = server;
+  options.security = {.tls_ca = Environment("TRAINYARD_TLS_CA"),
+                      .tls_cert = Environment("TRAINYARD_TLS_CERT"),
+                      .tls_key = Environment("TRAINYARD_TLS_KEY"),
+                      .tls_server_name = "",
+                      .token = Environment("TRAINYARD_TOKEN"),
+                      .token_file = Environment("TRAINYARD_TOKEN_FILE")};
+  if (const absl::Status checked =
+          CheckSecurity(options.server, options.security);
+      !checked.ok()) {
+    std::cerr << checked.message() << "\n";
+    return 2;
+  }
   client::Client trainyard(options);
 
   // Retries of this call keep one request_id: the job is made once.

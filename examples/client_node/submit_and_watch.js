@@ -5,8 +5,11 @@
 //
 // --data is a folder on the worker or an artifact ("sha256:…"). Prints a line
 // per state, and the outputs at the end. Exit status: 0 succeeded, 1 failed or
-// cancelled, 2 bad usage or an error.
+// cancelled, 2 bad usage or an error. TRAINYARD_TLS_CA, TRAINYARD_TLS_CERT and
+// TRAINYARD_TLS_KEY name PEM files where the server speaks TLS; TRAINYARD_TOKEN,
+// or the file TRAINYARD_TOKEN_FILE, holds a token.
 import {randomUUID} from 'node:crypto';
+import {readFileSync} from 'node:fs';
 import path from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
@@ -21,11 +24,35 @@ const {UNAVAILABLE, RESOURCE_EXHAUSTED, CANCELLED, DEADLINE_EXCEEDED} = grpc.sta
 // request_id, so trying again cannot make a second job.
 const RETRYABLE = [UNAVAILABLE, RESOURCE_EXHAUSTED];
 
+/** Of the file that an environment variable names; null where it is not set. */
+const content = (variable) =>
+  process.env[variable] ? readFileSync(process.env[variable]) : null;
+
+/** Sends the token with every call. */
+function sendToken(token) {
+  return (options, nextCall) => new grpc.InterceptingCall(nextCall(options), {
+    start(metadata, listener, next) {
+      metadata.set('authorization', `Bearer ${token}`);
+      next(metadata, listener);
+    },
+  });
+}
+
 function connect(server) {
   const definition = protoLoader.loadSync('trainyard/v1/job_service.proto', {
     includeDirs: [PROTO], keepCase: true, longs: String, enums: String, defaults: true});
   const {JobService} = grpc.loadPackageDefinition(definition).trainyard.v1;
-  return new JobService(server, grpc.credentials.createInsecure(), {
+  const ca = content('TRAINYARD_TLS_CA');
+  const token =
+    (process.env.TRAINYARD_TOKEN || String(content('TRAINYARD_TOKEN_FILE') ?? '')).trim();
+  if (token && !ca && !/^(127\.|localhost:|\[::1\]:)/.test(server)) {
+    throw new Error('TRAINYARD_TLS_CA is not set: the token would go out in plain text');
+  }
+  const credentials = ca ?
+    grpc.credentials.createSsl(ca, content('TRAINYARD_TLS_KEY'), content('TRAINYARD_TLS_CERT')) :
+    grpc.credentials.createInsecure();
+  return new JobService(server, credentials, {
+    interceptors: token ? [sendToken(token)] : [],
     // A proxy for the wide world must not come between programs of one machine.
     'grpc.enable_http_proxy': 0,
     'grpc.keepalive_time_ms': 30000,

@@ -7,11 +7,15 @@
 state, and the outputs at the end. Exit status: 0 succeeded, 1 failed or
 cancelled, 2 bad usage or an error.
 
+TRAINYARD_TLS_CA, TRAINYARD_TLS_CERT and TRAINYARD_TLS_KEY name PEM files where the
+server speaks TLS; TRAINYARD_TOKEN, or the file TRAINYARD_TOKEN_FILE, holds a token.
+
 Needs grpcio and protobuf, and protoc with grpc_python_plugin to make the stubs
 (Debian: python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc).
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
@@ -42,6 +46,48 @@ def make_stubs(folder):
     # pylint: disable=import-outside-toplevel,import-error
     from trainyard.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, training_pb2
     return job_pb2, job_service_pb2, job_service_pb2_grpc, training_pb2
+
+
+def content(variable):
+    """Of the file that an environment variable names; None where it is not set."""
+    if not os.environ.get(variable):
+        return None
+    with open(os.environ[variable], "rb") as file:
+        return file.read()
+
+
+class Token(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Sends the token with every call."""
+
+    def __init__(self, token):
+        self.metadata = [("authorization", f"Bearer {token}")]
+
+    def intercept_unary_unary(self, continuation, client_call_details, request):
+        return continuation(self.add_to(client_call_details), request)
+
+    intercept_unary_stream = intercept_unary_unary
+
+    def add_to(self, details):
+        details = details._replace(metadata=[*(details.metadata or []), *self.metadata])
+        return details
+
+
+def connect(server):
+    """A channel as the environment says; a token goes over TLS or within this machine only."""
+    # A proxy for the wide world must not come between programs of one machine.
+    options = [("grpc.enable_http_proxy", 0), ("grpc.keepalive_time_ms", 30000)]
+    ca = content("TRAINYARD_TLS_CA")
+    token = os.environ.get("TRAINYARD_TOKEN") or (content("TRAINYARD_TOKEN_FILE") or b"").decode()
+    local = server.startswith(("127.", "localhost:", "[::1]:"))
+    if token and ca is None and not local:
+        raise SystemExit("TRAINYARD_TLS_CA is not set: the token would go out in plain text")
+    if ca is None:
+        channel = grpc.insecure_channel(server, options=options)
+    else:
+        credentials = grpc.ssl_channel_credentials(ca, content("TRAINYARD_TLS_KEY"),
+                                                   content("TRAINYARD_TLS_CERT"))
+        channel = grpc.secure_channel(server, credentials, options=options)
+    return grpc.intercept_channel(channel, Token(token.strip())) if token else channel
 
 
 def pauses():
@@ -95,9 +141,7 @@ def run(flags, stubs):
         spec.training.data.source.path = flags.data
     spec.training.epochs = flags.epochs
 
-    # A proxy for the wide world must not come between programs of one machine.
-    options = [("grpc.enable_http_proxy", 0), ("grpc.keepalive_time_ms", 30000)]
-    with grpc.insecure_channel(flags.server, options=options) as channel:
+    with contextlib.closing(connect(flags.server)) as channel:
         jobs = service_grpc.JobServiceStub(channel)
         request = service.SubmitJobRequest(request_id=flags.request_id, spec=spec)
         name = submit(jobs, request).name

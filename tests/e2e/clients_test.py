@@ -24,8 +24,11 @@ def python_with_grpc():
 class Clients(yard.TestCase):
     def setUp(self):
         super().setUp()
-        self.yard.start_server()
         self.data = self.yard.glyphs(200, 100)
+        self.start()
+
+    def start(self):
+        self.yard.start_server()
         self.yard.start_worker("w1", "--data-root", self.yard.folder)
 
     def check(self, name, command, **options):
@@ -68,6 +71,27 @@ class Clients(yard.TestCase):
             lines = [line for line in installed.err.splitlines() if line.strip()]
             raise yard.Skip(f"npm install failed: {lines[0] if lines else 'no reason given'}")
         self.check("example-node", ["node", os.path.join(client, "submit_and_watch.js")], cwd=client)
+
+
+class ThroughDoors(Clients):
+    """The same with TLS, client certificates and a submitter's token."""
+
+    def start(self):
+        security = self.yard.path("security")
+        self.yard.ctl_ok("setup", "--dir", security, "--host", "localhost")
+        self.yard.start_server("--tls-cert", f"{security}/server.crt", "--tls-key",
+                               f"{security}/server.key", "--tls-client-ca", f"{security}/ca.crt",
+                               "--bootstrap-token-hash-file", f"{security}/bootstrap-token.hash")
+        self.yard.env.update(TRAINYARD_TLS_CA=f"{security}/ca.crt",
+                             TRAINYARD_TLS_CERT=f"{security}/client.crt",
+                             TRAINYARD_TLS_KEY=f"{security}/client.key",
+                             TRAINYARD_TOKEN_FILE=f"{security}/admin.token")
+        for name, flags in (("worker", ("--role", "worker", "--worker", "w1")),
+                            ("submitter", ("--role", "submitter"))):
+            self.yard.ctl_ok("tokens", "create", *flags, "--out", f"{security}/{name}.token")
+        self.yard.env["TRAINYARD_TOKEN_FILE"] = f"{security}/submitter.token"
+        self.yard.start_worker("w1", "--data-root", self.yard.folder, "--token-file",
+                               f"{security}/worker.token")
 
 
 if __name__ == "__main__":
