@@ -70,6 +70,9 @@ COPY deploy/image/install_packages.sh /usr/local/share/trainyard/
 RUN /usr/local/share/trainyard/install_packages.sh
 COPY examples/jobs /usr/local/share/trainyard/jobs
 COPY --from=programs /opt/cli/bin /usr/local/bin
+# For deploy/compose.yaml: its volumes take their owner from here.
+RUN install -d -o 10001 -g 10001 -m 0700 /security/authority /security/server /security/worker && \
+    install -d -o 10001 -g 10001 -m 0755 /security/metrics
 USER 10001:10001
 ENTRYPOINT ["trainctl"]
 

@@ -76,19 +76,20 @@ class Compose(unittest.TestCase):
                 self.assertEqual(service["cap_drop"], ["ALL"])
                 self.assertEqual(service["security_opt"], ["no-new-privileges:true"])
                 self.assertNotIn("privileged", service)
-                self.assertNotIn("network_mode", service)
+                self.assertIn(service.get("network_mode", "none"), ("none",))
                 self.assertIn("max-size", service["logging"]["options"])
 
     def test_ports_are_open_to_this_machine_only(self):
         for name, service in self.services.items():
             with self.subTest(name):
                 for port in service.get("ports", []):
-                    self.assertRegex(port, r"^127\.0\.0\.1:\d+:\d+$")
+                    self.assertRegex(default(port), r"^127\.0\.0\.1:\d+:\d+$")
 
     def test_services_are_checked_and_come_back(self):
         for name, service in self.services.items():
             with self.subTest(name):
-                if "tools" in service.get("profiles", []):
+                if service["image"] == self.services["cli"]["image"]:
+                    self.assertEqual(service["restart"], "no")
                     continue
                 self.assertEqual(service["restart"], "unless-stopped")
                 # Ours have the health check in their images.
@@ -114,14 +115,17 @@ class Compose(unittest.TestCase):
                     if not source.startswith("."):
                         self.assertIn(source, self.file["volumes"])
                     elif source != "./data":  # made by compose_setup.sh
-                        self.assertTrue(os.listdir(os.path.join(FOLDER, source)), source)
+                        path = os.path.join(FOLDER, source)
+                        self.assertTrue(os.path.isfile(path) or os.listdir(path), source)
                         self.assertEqual(mode, ["ro"], mount)
                 for network in service.get("networks", []):
                     self.assertIn(network, self.file["networks"])
                 for secret in service.get("secrets", []):
                     self.assertIn(secret, self.file["secrets"])
-                for other in service.get("depends_on", {}):
-                    self.assertIn(other, self.services)
+                for other, condition in service.get("depends_on", {}).items():
+                    once = self.services[other]["restart"] == "no"
+                    self.assertEqual(condition["condition"], "service_completed_successfully"
+                                     if once else "service_healthy")
 
     def test_setup_makes_every_secret(self):
         with open(os.path.join(FOLDER, "compose_setup.sh"), encoding="utf-8") as file:
@@ -144,9 +148,30 @@ class Compose(unittest.TestCase):
                 if word.startswith("--"):
                     self.assertRegex(text, rf"{word}\b", name)
 
+    def test_secrets_are_where_they_are_needed_only(self):
+        """The CA's key and the first admin's token stay with trainctl."""
+        holders = {name for name, service in self.services.items()
+                   if any(mount.startswith("authority:") for mount in service.get("volumes", []))}
+        self.assertEqual(holders, {"certificates", "tokens", "cli"})
+        for name, service in self.services.items():
+            for mount in service.get("volumes", []):
+                volume, _, *mode = default(mount).split(":")
+                if volume == "authority" or volume.endswith("-security"):
+                    self.assertTrue(mode == ["ro"] or name in ("certificates", "tokens"), mount)
+        self.assertNotIn("--insecure", self.services["server"]["command"])
+
+    def test_prometheus_differs_by_its_tls_alone(self):
+        plain = load("prometheus/prometheus.yml")
+        tls = load("prometheus/prometheus_tls.yml")
+        (scrape,) = tls["scrape_configs"]
+        self.assertEqual(scrape.pop("scheme"), "https")
+        self.assertTrue(scrape.pop("tls_config")["ca_file"].startswith("/security/metrics/"))
+        self.assertEqual(tls, plain)
+
     def test_a_worker_has_the_time_to_leave(self):
         service = self.services["worker"]
-        flags = dict(zip(service["command"][::2], service["command"][1::2]))
+        command = service["command"]
+        flags = {word: command[i + 1] for i, word in enumerate(command) if word.endswith("grace")}
         needed = seconds(flags["--checkpoint-grace"]) + 2 * seconds(flags["--grace"])
         self.assertGreaterEqual(seconds(service["stop_grace_period"]), needed + 20)
 
@@ -154,13 +179,13 @@ class Compose(unittest.TestCase):
         def together(one, other):
             return set(self.services[one]["networks"]) & set(self.services[other]["networks"])
 
-        text = str(load("prometheus/prometheus.yml"))
+        text = str(load("prometheus/prometheus_tls.yml"))
         spoken = [("prometheus", host) for host in re.findall(r"'([a-z]+):\d+'", text)]
         text = str(load("grafana/provisioning/datasources/prometheus.yml"))
         spoken += [("grafana", host) for host in re.findall(r"http://([a-z]+):\d+", text)]
         self.assertIn(("prometheus", "server"), spoken)
         self.assertIn(("grafana", "prometheus"), spoken)
-        for one, other in [*spoken, ("worker", "server"), ("cli", "server")]:
+        for one, other in [*spoken, ("worker", "server"), ("tokens", "server"), ("cli", "server")]:
             self.assertTrue(together(one, other), f"{one} cannot reach {other}")
         # And nobody can submit jobs through the dashboards' network.
         self.assertFalse(together("grafana", "server"))

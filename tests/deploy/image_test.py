@@ -5,7 +5,7 @@ them: read-only root, user 10001, no capability, ended by SIGTERM."""
 import json
 import os
 import re
-import subprocess
+import socket
 import sys
 import unittest
 
@@ -13,10 +13,23 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import containers  # noqa: E402  (its folder is known only now)
 import yard  # noqa: E402  (containers told where it is)
 
+try:
+    import yaml
+except ImportError:
+    print("skipped: python3-yaml is not installed")
+    sys.exit(77)
+
 # As stop_grace_period of deploy/compose.yaml: over --checkpoint-grace and twice
 # --grace.
 WORKER_GRACE = 90
 SERVER_GRACE = 30
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
 
 STORE = containers.Store(os.environ["TRAINYARD_IMAGES"])
 
@@ -61,7 +74,7 @@ class ImageConfiguration(unittest.TestCase):
 
 
 class Containers(yard.TestCase):
-    """A server with a volume of its own, and workers."""
+    """Containers and volumes of one test."""
 
     def setUp(self):
         super().setUp()
@@ -150,6 +163,14 @@ class Containers(yard.TestCase):
         yard.poll(lambda: container.exec(*command).code == 0, f"healthy {target}", 60,
                   lambda: str(container.exec(*command)))
 
+    def read(self, name):
+        with open(os.path.join(self.files, name), encoding="utf-8") as file:
+            return file.read()
+
+
+class Training(Containers):
+    """A server on loopback, and a worker."""
+
     def test_trains_a_job_and_hands_the_model_back(self):
         server = self.start_server()
         worker = self.start_worker()
@@ -164,10 +185,6 @@ class Containers(yard.TestCase):
         self.assertIn("model.safetensors", os.listdir(os.path.join(self.files, "model")))
         self.assertEqual(worker.stop(WORKER_GRACE)[0], 0)
         self.assertEqual(server.stop(SERVER_GRACE)[0], 0)
-
-    def read(self, name):
-        with open(os.path.join(self.files, name), encoding="utf-8") as file:
-            return file.read()
 
     def test_sigterm_drains_the_worker_and_a_new_container_goes_on(self):
         self.start_server()
@@ -210,6 +227,90 @@ class Containers(yard.TestCase):
         self.assertEqual(len(now["attempts"]), 1, "the attempt outlived the server's restart")
         self.tool("trainctl", "cancel", job)
         self.wait_for(job, lambda now: now["state"] == "cancelled", "cancellation")
+
+
+class ComposeServices(Containers):
+    """The services of deploy/compose.yaml that are ours, by their own words: only host names
+    and ports differ, for podman gives them this machine's network."""
+
+    def setUp(self):
+        super().setUp()
+        with open(os.path.join(yard.SOURCE, "deploy", "compose.yaml"), encoding="utf-8") as file:
+            self.file = yaml.safe_load(file)
+        self.ports = {"7070": free_port(), "9464": free_port()}
+        self.named = {name: f"{self.prefix}-compose-{name}" for name in self.file["volumes"]}
+        for volume in self.named.values():
+            STORE.podman("volume", "create", volume)
+            self.volumes.append(volume)
+
+    def words(self, value):
+        """With defaults of variables, and the ports of this test."""
+        value = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
+        return re.sub(r"\b(7070|9464)\b", lambda port: str(self.ports[port.group()]), value)
+
+    def options(self, service):
+        options = ["--add-host=server:127.0.0.1"]
+        if service.get("network_mode") == "none":
+            options = ["--network=none"]
+        for name, value in service.get("environment", {}).items():
+            options += ["--env", f"{name}={self.words(value)}"]
+        for mount in service.get("volumes", []):
+            source, rest = self.words(mount).split(":", 1)
+            if source == "./data":
+                source = self.files
+            elif source.startswith("."):
+                source = os.path.join(yard.SOURCE, "deploy", source)
+            options += ["--volume", f"{self.named.get(source, source)}:{rest}"]
+        if "entrypoint" in service:
+            options += ["--entrypoint", json.dumps(service["entrypoint"])]
+        return options
+
+    def start_service(self, name, *arguments):
+        service = self.file["services"][name]
+        target = service["build"]["target"]
+        number = len(self.containers)
+        container = STORE.run(
+            target, *(arguments or map(self.words, service["command"])),
+            log=self.yard.path(f"{name}-{number}.log"), name=f"{self.prefix}-{number}",
+            options=self.options(service))
+        self.containers.append(container)
+        self.yard.others.append(container.process)
+        return container
+
+    def complete(self, name, *arguments):
+        container = self.start_service(name, *arguments)
+        self.assertEqual(container.process.wait(), 0, container.text())
+        return container.text()
+
+    def test_setup_lets_in_who_has_a_token_and_nobody_else(self):
+        self.complete("certificates")
+        server = self.start_service("server")
+        server.wait_for_line(r"^trainyard-server listening on")
+        health = [*STORE.describe("server")["Healthcheck"]["Test"][1:],
+                  "--metrics-address", f"127.0.0.1:{self.ports['9464']}"]
+        yard.poll(lambda: server.exec(*health).code == 0, "healthy server", 60,
+                  lambda: str(server.exec(*health)))
+        self.complete("tokens")
+        worker = self.start_service("worker")
+        worker.wait_for_line(r"^trainyard-worker worker-1 connected to server:")
+        self.check_health(worker, "worker")
+        self.assertNotEqual(worker.exec("ls", "/security/authority").code, 0)
+        self.assertIn("workers/worker-1", self.complete("cli", "workers"))
+
+        stranger = STORE.podman(
+            "run", "--pull=never", "--rm", *containers.HARDENED, "--add-host=server:127.0.0.1",
+            "--volume", f"{self.named['metrics-security']}:/security/metrics:ro",
+            containers.image("cli"), "workers", "--server", f"server:{self.ports['7070']}",
+            "--tls-ca", "/security/metrics/ca.crt", check=False)
+        self.assertNotEqual(stranger.code, 0)
+        self.assertIn("token", stranger.err)
+
+        # As the next `up` does: certificates are renewed, the worker keeps its token.
+        self.complete("certificates")
+        self.complete("tokens")
+        self.assertIn("online", self.complete("cli", "workers"))
+        self.assertEqual(worker.stop(WORKER_GRACE)[0], 0)
+        self.assertEqual(server.stop(SERVER_GRACE)[0], 0)
 
 
 if __name__ == "__main__":
