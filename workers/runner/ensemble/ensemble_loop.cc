@@ -235,6 +235,12 @@ absl::Status EnsembleLoop::EmitPoint() {
   Json point = {{"step", figures_.batches}, {"total_steps", total_steps_}};
   SetIf(EtaSeconds(), "eta_seconds", &point);
   AddSpeed(speed, job_.devices, &point);
+  // Only the last point has the figures of all samples.
+  const Calibration& fused = figures_.fused;
+  if (figures_.batches == total_steps_ && fused.samples() > 0) {
+    point["validation_accuracy"] = fused.accuracy();
+    point["validation_loss"] = fused.nll();
+  }
   RETURN_IF_ERROR(log_.Append(point));
   return ports_.events->Metrics(point);
 }
