@@ -1,9 +1,17 @@
-"""JPEGs to decode: as large and as detailed as photographs, but nobody's."""
+"""JPEGs to decode: as large and as detailed as photographs, but nobody's.
+
+images.py FOLDER COUNT writes them.
+"""
 
 import os
+import sys
 
-import numpy as np
-from PIL import Image
+try:
+    import numpy as np
+    from PIL import Image
+except ImportError as missing:
+    print(f"skipped: {sys.executable} has no {missing.name} (Debian: python3-numpy, python3-pil)")
+    sys.exit(77)
 
 SIZES = ((500, 375), (375, 500), (500, 333), (640, 480))
 
@@ -26,3 +34,7 @@ def write_folder(folder, count, classes=10):
         place = os.path.join(folder, f"class{i % classes}")
         os.makedirs(place, exist_ok=True)
         Image.fromarray(photo(rng, *SIZES[i % len(SIZES)])).save(os.path.join(place, f"{i:05}.jpg"), quality=90)
+
+
+if __name__ == "__main__":
+    write_folder(sys.argv[1], int(sys.argv[2]))

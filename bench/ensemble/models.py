@@ -1,11 +1,19 @@
-"""The benchmark's members: seeded random weights, as safetensors for trainyard-runner and as modules for the peer."""
+"""The benchmark's members: seeded random weights, as safetensors for trainyard-runner and as modules for the peer.
 
+models.py FOLDER ARCHITECTURE MEMBERS writes them and prints their paths as JSON.
+"""
+
+import json
 import os
 import sys
 
-import numpy as np
-import torch
-import torchvision
+try:
+    import numpy as np
+    import torch
+    import torchvision
+except ImportError as missing:
+    print(f"skipped: {sys.executable} has no {missing.name} (Debian: python3-numpy, python3-torch, python3-torchvision)")
+    sys.exit(77)
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "peer"))
@@ -55,3 +63,7 @@ def load(architecture, path):
     arrays, _ = safetensors_numpy.load(path)
     model.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()})
     return model.eval()
+
+
+if __name__ == "__main__":
+    print(json.dumps(write_weights(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
