@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import struct
 import subprocess
 
@@ -128,6 +129,42 @@ class Ensembles(yard.TestCase):
         folder = self.yard.path("again")
         self.yard.ctl_ok("artifacts", "download", same, "--out", folder)
         self.assertAlmostEqual(self.check_outputs(folder), accuracy, delta=CLOSE)
+
+    def test_data_without_labels_is_predicted_but_not_trained_on(self):
+        self.yard.start_server()
+        self.yard.start_worker("w1")
+        source = self.yard.glyphs(600, TEST_SAMPLES)
+        bare = self.yard.path("bare")
+        os.mkdir(bare)
+        for name in os.listdir(source):
+            if "-images-idx3-" in name:
+                shutil.copy(os.path.join(source, name), bare)
+        self.assertEqual(len(os.listdir(bare)), 2, os.listdir(source))
+
+        job = self.yard.submit(ensemble_job(bare, [{"job": self.train()}]))
+        self.yard.wait_for_state(job, "succeeded")
+        folder = self.yard.path("out")
+        self.yard.ctl_ok("artifacts", "download", job, "--out", folder)
+        with open(os.path.join(folder, "predictions.jsonl"), encoding="utf-8") as file:
+            samples = [json.loads(line) for line in file]
+        self.assertEqual(len(samples), TEST_SAMPLES)
+        self.assertGreater(len({s["prediction"] for s in samples}), 1)
+        for sample in samples:
+            self.assertNotIn("label", sample)
+        with open(os.path.join(folder, "report.json"), encoding="utf-8") as file:
+            report = json.load(file)
+        self.assertEqual((report["samples"], report["labelled_samples"]), (TEST_SAMPLES, 0))
+        for figure in ("accuracy", "nll", "brier", "ece"):
+            self.assertNotIn(figure, report)
+        self.assertNotIn("accuracy", self.yard.ctl_ok("get", job).out)
+
+        training = self.yard.submit(yard.glyphs_job(bare))
+        failed = self.yard.wait_for_state(training, "failed")
+        self.assertEqual(len(failed["attempts"]), 1, "not retried")
+        failure = failed["attempts"][0]["failure"]
+        self.assertEqual(failure["category"], "user_error")
+        self.assertIn("training.data: ", failure["message"])
+        self.assertIn("train-labels-idx1-ubyte[.gz] is missing", failure["message"])
 
     def check_outputs(self, folder):
         """All formats say the same, and what they say fits together; the accuracy by hand."""

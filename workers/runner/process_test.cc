@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -166,6 +167,46 @@ TEST_F(RunnerProcess, FinishesWithZero) {
   EXPECT_EQ(runner.ExitStatus(), 0);
   EXPECT_EQ(access((folder_.path() + "/work/output/report.json").c_str(), F_OK),
             0);
+}
+
+TEST_F(RunnerProcess, PredictsWithWhatTrainingLeft) {
+  Process training(Arguments(Spec(3)));
+  ASSERT_EQ(training.ExitStatus(), 0);
+  // Three images, of which nobody knows what they show.
+  folder_.Write("bare/t10k-images-idx3-ubyte", data::IdxImages(3, 28, 28));
+  folder_.MakeFolder("ensemble");
+  const std::string left = folder_.path() + "/work/output";
+  const json spec = {
+      {"trainyard_runner", 1},
+      {"job", 2},
+      {"attempt", 1},
+      {"ensemble",
+       {{"members",
+         {{{"model",
+            {{"architecture", "mlp"},
+             {"weights", {{"path", left + "/model.safetensors"}}}}},
+           {"config", {{"path", left + "/model.json"}}}}}},
+        {"data",
+         {{"format", "idx"}, {"source", {{"path", folder_.path() + "/bare"}}}}},
+        {"batch_size", 2}}},
+      {"device", {{"kind", "cpu"}, {"threads", 1}}},
+      {"work_dir", folder_.path() + "/ensemble"}};
+  Process runner(Arguments(spec));
+  EXPECT_EQ(runner.NextEvent()["total_steps"], 2);
+  EXPECT_EQ(runner.NextOf("finished")["outputs"],
+            json({"predictions.jsonl", "metrics.jsonl", "report.json"}));
+  EXPECT_EQ(runner.ExitStatus(), 0);
+  std::ifstream predictions(folder_.path() +
+                            "/ensemble/output/predictions.jsonl");
+  std::string line;
+  int lines = 0;
+  while (std::getline(predictions, line)) {
+    const json one = json::parse(line);
+    EXPECT_EQ(one["index"], lines++);
+    EXPECT_EQ(one["probabilities"].size(), 4u);
+    EXPECT_FALSE(one.contains("label"));
+  }
+  EXPECT_EQ(lines, 3);
 }
 
 TEST_F(RunnerProcess, WritesCheckpointsAndStopsWhenTold) {

@@ -57,10 +57,10 @@ absl::Status CheckOptions(const DataOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RawParts> OpenFormat(const DataOptions& options) {
+absl::StatusOr<RawParts> OpenFormat(const DataOptions& options, Labels labels) {
   switch (options.format) {
     case DataFormat::kIdx:
-      return OpenIdx(options.path);
+      return OpenIdx(options.path, labels);
     case DataFormat::kCifar10:
       return OpenCifar(options.path, CifarKind::k10);
     case DataFormat::kCifar100:
@@ -69,7 +69,8 @@ absl::StatusOr<RawParts> OpenFormat(const DataOptions& options) {
       return OpenImageFolder(
           options.path,
           static_cast<int>(options.image_size == 0 ? kDefaultImageSize
-                                                   : options.image_size));
+                                                   : options.image_size),
+          labels);
   }
   return absl::InvalidArgumentError("data.format is not set");
 }
@@ -137,7 +138,7 @@ absl::StatusOr<DataFormat> ParseDataFormat(absl::string_view name) {
 
 absl::StatusOr<DatasetParts> OpenDataset(const DataOptions& options) {
   RETURN_IF_ERROR(CheckOptions(options));
-  ASSIGN_OR_RETURN(RawParts raw, OpenFormat(options));
+  ASSIGN_OR_RETURN(RawParts raw, OpenFormat(options, Labels::kRequired));
   RETURN_IF_ERROR(CheckParts(raw, /*fewest_classes=*/2, options.path));
   raw.train = Limit(std::move(raw.train), options.max_samples, options.seed);
 
@@ -157,8 +158,8 @@ absl::StatusOr<DatasetParts> OpenDataset(const DataOptions& options) {
 
 absl::StatusOr<PredictedPart> OpenForPrediction(const DataOptions& options) {
   RETURN_IF_ERROR(CheckOptions(options));
-  ASSIGN_OR_RETURN(RawParts raw, OpenFormat(options));
-  RETURN_IF_ERROR(CheckParts(raw, /*fewest_classes=*/1, options.path));
+  ASSIGN_OR_RETURN(RawParts raw, OpenFormat(options, Labels::kOptional));
+  RETURN_IF_ERROR(CheckParts(raw, /*fewest_classes=*/0, options.path));
   PredictedPart part;
   ASSIGN_OR_RETURN(part.normalization, NormalizationOf(*raw.train));
   part.samples = std::move(raw.test != nullptr ? raw.test : raw.train);

@@ -1,5 +1,5 @@
-// What every dataset looks like to the training loop: labelled uint8 images of
-// one shape, read by index.
+// What every dataset looks like to training and prediction: uint8 images of one
+// shape, with or without labels, read by index.
 //
 //   ASSIGN_OR_RETURN(DatasetParts parts, OpenDataset({.format =
 //   DataFormat::kIdx,
@@ -34,7 +34,11 @@ struct SampleShape {
   friend bool operator==(const SampleShape&, const SampleShape&) = default;
 };
 
-// Thread-safe: all methods may run at once from many threads.
+// The label of a sample whose class is not known.
+inline constexpr int32_t kNoLabel = -1;
+
+// Either every sample has a label or none has. Thread-safe: all methods may run
+// at once from many threads.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -42,9 +46,9 @@ class Dataset {
   virtual uint32_t num_samples() const = 0;
   virtual SampleShape sample_shape() const = 0;
   // One name per class, in order of the label: its size is the number of
-  // classes. UTF-8.
+  // classes, 0 where there are no labels. UTF-8.
   virtual const std::vector<std::string>& class_names() const = 0;
-  // Of each sample, in [0, num_classes()).
+  // Of each sample, in [0, num_classes()); without labels kNoLabel.
   virtual absl::Span<const int32_t> labels() const = 0;
   // True when Read only copies memory; false when it reads and decodes files.
   virtual bool in_memory() const = 0;
@@ -90,7 +94,8 @@ struct Normalization {
   std::vector<float> stddev;
 };
 
-// Same shape and class names in both; neither is null nor empty.
+// Same shape and class names in both, every sample labelled; neither is null
+// nor empty.
 struct DatasetParts {
   std::unique_ptr<Dataset> train;
   std::unique_ptr<Dataset> validation;
@@ -110,7 +115,8 @@ struct PredictedPart {
 };
 
 // What is there to be predicted: the test part, or everything where there is
-// none; of it the first max_samples. validation_split and seed mean nothing.
+// none; of it the first max_samples. Labels may be missing, of that part or of
+// all. validation_split and seed mean nothing.
 absl::StatusOr<PredictedPart> OpenForPrediction(const DataOptions& options);
 
 }  // namespace trainyard::data

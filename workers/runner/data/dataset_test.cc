@@ -14,6 +14,7 @@
 namespace trainyard::data {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
@@ -160,6 +161,42 @@ TEST(OpenDatasetTest, RefusesPartsThatDoNotFit) {
   one.Write("train-labels-idx1-ubyte", IdxLabels(4, 1));
   EXPECT_THAT(std::string(OpenDataset({.path = one.path()}).status().message()),
               HasSubstr("has 1 classes; it must have 2 to 100000"));
+}
+
+TEST(OpenForPredictionTest, TakesSamplesWithoutLabels) {
+  TempFolder idx;
+  idx.Write("t10k-images-idx3-ubyte", IdxImages(9, 2, 2));
+  TempFolder images;
+  for (const char* name : {"1.png", "2.png", "3.png"}) {
+    images.Write(
+        name, EncodePng(MakeImage(9, 9, 1, [](int, int, int) { return 7; })));
+  }
+  const DataOptions rows[] = {
+      {.path = idx.path(), .max_samples = 2},
+      {.format = DataFormat::kImageFolder,
+       .path = images.path(),
+       .max_samples = 2},
+  };
+  for (const DataOptions& options : rows) {
+    EXPECT_FALSE(OpenDataset(options).ok());
+    const absl::StatusOr<PredictedPart> part = OpenForPrediction(options);
+    ASSERT_TRUE(part.ok()) << part.status();
+    EXPECT_EQ(part->samples->num_samples(), 2u);
+    EXPECT_EQ(part->samples->num_classes(), 0);
+    EXPECT_THAT(part->samples->labels(), ElementsAre(kNoLabel, kNoLabel));
+    EXPECT_EQ(part->normalization.mean.size(),
+              static_cast<size_t>(part->samples->sample_shape().channels));
+  }
+}
+
+TEST(OpenForPredictionTest, TakesTheTestPartWithItsLabels) {
+  TempFolder folder;
+  WriteIdx(folder, 40, 8);
+  const absl::StatusOr<PredictedPart> part =
+      OpenForPrediction({.path = folder.path()});
+  ASSERT_TRUE(part.ok()) << part.status();
+  EXPECT_THAT(part->samples->labels(), ElementsAre(0, 1, 2, 3, 0, 1, 2, 3));
+  EXPECT_EQ(part->samples->num_classes(), 4);
 }
 
 TEST(NormalizationTest, IsExact) {

@@ -166,13 +166,14 @@ absl::StatusOr<std::optional<IdxFile>> ReadEither(const std::string& stem,
   return std::optional<IdxFile>();
 }
 
-struct Pair {
+struct Part {
   IdxFile images;
-  IdxFile labels;
+  std::optional<IdxFile> labels;
 };
 
-absl::StatusOr<std::optional<Pair>> ReadPair(const std::string& folder,
-                                             const std::string& prefix) {
+absl::StatusOr<std::optional<Part>> ReadPart(const std::string& folder,
+                                             const std::string& prefix,
+                                             Labels needed) {
   const std::string images_stem =
       absl::StrCat(folder, "/", prefix, "-images-idx3-ubyte");
   const std::string labels_stem =
@@ -181,64 +182,94 @@ absl::StatusOr<std::optional<Pair>> ReadPair(const std::string& folder,
   ASSIGN_OR_RETURN(std::optional<IdxFile> labels,
                    ReadEither(labels_stem, kLabelsMagic));
   const bool images_there = Exists(images_stem) || Exists(images_stem + ".gz");
-  if (!labels.has_value() && !images_there) return std::optional<Pair>();
-  if (!labels.has_value() || !images_there) {
-    return absl::NotFoundError(absl::StrCat(
-        images_there ? labels_stem : images_stem, "[.gz] is missing; ",
-        images_there ? images_stem : labels_stem, " is there"));
+  if (!labels.has_value() && !images_there) return std::optional<Part>();
+  if (!images_there) {
+    return absl::NotFoundError(absl::StrCat(images_stem, "[.gz] is missing; ",
+                                            labels_stem, " is there"));
+  }
+  if (!labels.has_value() && needed == Labels::kRequired) {
+    return absl::NotFoundError(
+        absl::StrCat(labels_stem, "[.gz] is missing; ", images_stem,
+                     " is there; without labels images can be predicted "
+                     "(ensemble.data), not trained on"));
   }
   ASSIGN_OR_RETURN(std::optional<IdxFile> images,
                    ReadEither(images_stem, kImagesMagic));
   if (!images.has_value())
     return absl::NotFoundError(images_stem + "[.gz] has vanished");
-  if (images->extents[0] != labels->extents[0]) {
+  if (labels.has_value() && images->extents[0] != labels->extents[0]) {
     return absl::InvalidArgumentError(
         absl::StrCat(images->path, " has ", images->extents[0], " images, but ",
                      labels->path, " has ", labels->extents[0],
                      " labels; the numbers must be equal"));
   }
-  return std::optional<Pair>(Pair{*std::move(images), *std::move(labels)});
+  return std::optional<Part>(Part{*std::move(images), std::move(labels)});
 }
 
-absl::StatusOr<std::unique_ptr<Dataset>> MakeDataset(Pair pair,
-                                                     int num_classes) {
-  const uint64_t count = pair.labels.size;
-  std::vector<int32_t> labels(pair.labels.bytes.get(),
-                              pair.labels.bytes.get() + count);
-  for (uint64_t i = 0; i < count; ++i) {
+// 0 where there are no labels.
+int NumClasses(const Part& part) {
+  if (!part.labels.has_value()) return 0;
+  const uint8_t* labels = part.labels->bytes.get();
+  return 1 + *std::max_element(labels, labels + part.labels->size);
+}
+
+absl::StatusOr<std::vector<int32_t>> LabelsOf(const Part& part,
+                                              int num_classes) {
+  if (!part.labels.has_value()) {
+    return std::vector<int32_t>(part.images.extents[0], kNoLabel);
+  }
+  const uint8_t* bytes = part.labels->bytes.get();
+  std::vector<int32_t> labels(bytes, bytes + part.labels->size);
+  for (size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] >= num_classes) {
       return absl::InvalidArgumentError(absl::StrCat(
-          pair.labels.path, ": label ", labels[i], " of sample ", i,
+          part.labels->path, ": label ", labels[i], " of sample ", i,
           " is out of range; the training part has labels 0 to ",
           num_classes - 1));
     }
   }
+  return labels;
+}
+
+absl::StatusOr<std::unique_ptr<Dataset>> MakeDataset(Part part,
+                                                     int num_classes) {
+  ASSIGN_OR_RETURN(std::vector<int32_t> labels, LabelsOf(part, num_classes));
   std::vector<std::string> names;
-  for (int c = 0; c < num_classes; ++c) names.push_back(absl::StrCat(c));
-  const SampleShape shape{1, static_cast<int>(pair.images.extents[1]),
-                          static_cast<int>(pair.images.extents[2])};
-  return std::make_unique<MemoryDataset>(shape, std::move(pair.images.bytes),
+  if (part.labels.has_value()) {
+    for (int c = 0; c < num_classes; ++c) names.push_back(absl::StrCat(c));
+  }
+  const SampleShape shape{1, static_cast<int>(part.images.extents[1]),
+                          static_cast<int>(part.images.extents[2])};
+  return std::make_unique<MemoryDataset>(shape, std::move(part.images.bytes),
                                          std::move(labels), std::move(names));
+}
+
+absl::Status NothingIn(const std::string& folder, Labels needed) {
+  return absl::NotFoundError(absl::StrCat(
+      folder, " holds no IDX data: ",
+      needed == Labels::kRequired
+          ? "train-images-idx3-ubyte[.gz] and train-labels-idx1-ubyte[.gz]"
+          : "train-images-idx3-ubyte[.gz] or t10k-images-idx3-ubyte[.gz]",
+      " must be in it"));
 }
 
 }  // namespace
 
-absl::StatusOr<RawParts> OpenIdx(const std::string& folder) {
-  ASSIGN_OR_RETURN(std::optional<Pair> train, ReadPair(folder, "train"));
-  if (!train.has_value()) {
-    return absl::NotFoundError(
-        absl::StrCat(folder,
-                     " holds no IDX data: train-images-idx3-ubyte[.gz] and "
-                     "train-labels-idx1-ubyte[.gz] must be in it"));
+absl::StatusOr<RawParts> OpenIdx(const std::string& folder, Labels labels) {
+  ASSIGN_OR_RETURN(std::optional<Part> train,
+                   ReadPart(folder, "train", labels));
+  if (!train.has_value() && labels == Labels::kRequired) {
+    return NothingIn(folder, labels);
   }
-  ASSIGN_OR_RETURN(std::optional<Pair> test, ReadPair(folder, "t10k"));
-  const uint8_t* labels = train->labels.bytes.get();
-  const int num_classes =
-      1 + *std::max_element(labels, labels + train->labels.size);
+  ASSIGN_OR_RETURN(std::optional<Part> test, ReadPart(folder, "t10k", labels));
+  if (!train.has_value()) std::swap(train, test);
+  if (!train.has_value()) return NothingIn(folder, labels);
+  const int of_train = NumClasses(*train);
   RawParts parts;
-  ASSIGN_OR_RETURN(parts.train, MakeDataset(*std::move(train), num_classes));
+  ASSIGN_OR_RETURN(parts.train, MakeDataset(*std::move(train), of_train));
   if (test.has_value()) {
-    ASSIGN_OR_RETURN(parts.test, MakeDataset(*std::move(test), num_classes));
+    const int of_test = of_train > 0 ? of_train : NumClasses(*test);
+    ASSIGN_OR_RETURN(parts.test, MakeDataset(*std::move(test), of_test));
   }
   return parts;
 }

@@ -17,6 +17,9 @@ namespace trainyard::data {
 // the t10k- files. The plain file is taken where both are. Classes are 0 to the
 // largest training label; the test part must keep to them. Sizes are checked
 // before memory is taken; a .gz is inflated no further than its header says.
-absl::StatusOr<RawParts> OpenIdx(const std::string& folder);
+// kOptional: either part may come without its labels, and t10k- files may be
+// alone; they are the train part then, and classes go by their own labels.
+absl::StatusOr<RawParts> OpenIdx(const std::string& folder,
+                                 Labels labels = Labels::kRequired);
 
 }  // namespace trainyard::data

@@ -9,6 +9,8 @@
 namespace trainyard::data {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -64,7 +66,70 @@ TEST(IdxTest, SaysWhichFilesAreMissing) {
               HasSubstr("train-images-idx3-ubyte[.gz]"));
   folder.Write(kImages, IdxImages(3, 2, 2));
   EXPECT_THAT(ErrorOf(folder.path()),
-              HasSubstr("train-labels-idx1-ubyte[.gz] is missing"));
+              AllOf(HasSubstr("train-labels-idx1-ubyte[.gz] is missing"),
+                    HasSubstr("not trained on")));
+}
+
+TEST(IdxTest, TakesImagesWithoutLabelsWhereTheyAreOptional) {
+  TempFolder folder;
+  folder.Write(kImages, IdxImages(7, 3, 4));
+  absl::StatusOr<RawParts> parts = OpenIdx(folder.path(), Labels::kOptional);
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_EQ(parts->test, nullptr);
+  EXPECT_EQ(parts->train->num_samples(), 7u);
+  EXPECT_EQ(parts->train->num_classes(), 0);
+  EXPECT_THAT(parts->train->labels(), Each(kNoLabel));
+  std::vector<uint8_t> pixels(24);
+  std::vector<int64_t> labels(2);
+  ASSERT_TRUE(parts->train->Read({5, 1}, pixels.data(), labels.data()).ok());
+  EXPECT_EQ(pixels[0], 60);
+  EXPECT_EQ(pixels[12], 12);
+  EXPECT_THAT(labels, ElementsAre(kNoLabel, kNoLabel));
+
+  // The other part may have its labels, and then has classes of its own.
+  folder.Write("t10k-images-idx3-ubyte.gz", Gzip(IdxImages(4, 3, 4)));
+  folder.Write("t10k-labels-idx1-ubyte", IdxLabels(4, 3));
+  parts = OpenIdx(folder.path(), Labels::kOptional);
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_EQ(parts->train->num_classes(), 0);
+  EXPECT_THAT(parts->test->class_names(), ElementsAre("0", "1", "2"));
+  EXPECT_THAT(parts->test->labels(), ElementsAre(0, 1, 2, 0));
+}
+
+TEST(IdxTest, TakesATestPartWithoutLabelsWhereTheyAreOptional) {
+  TempFolder folder;
+  folder.Write(kImages, IdxImages(4, 2, 2));
+  folder.Write(kLabels, IdxLabels(4, 2));
+  folder.Write("t10k-images-idx3-ubyte", IdxImages(3, 2, 2));
+  EXPECT_THAT(ErrorOf(folder.path()),
+              HasSubstr("t10k-labels-idx1-ubyte[.gz] is missing"));
+  const absl::StatusOr<RawParts> parts =
+      OpenIdx(folder.path(), Labels::kOptional);
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_THAT(parts->train->labels(), ElementsAre(0, 1, 0, 1));
+  EXPECT_THAT(parts->test->labels(), ElementsAre(kNoLabel, kNoLabel, kNoLabel));
+  EXPECT_EQ(parts->test->num_classes(), 0);
+}
+
+TEST(IdxTest, TakesATestPartAloneWhereLabelsAreOptional) {
+  TempFolder folder;
+  const auto error = [&folder] {
+    return std::string(
+        OpenIdx(folder.path(), Labels::kOptional).status().message());
+  };
+  EXPECT_THAT(error(), HasSubstr("or t10k-images-idx3-ubyte[.gz] must be"));
+  folder.Write("t10k-labels-idx1-ubyte", IdxLabels(3, 3));
+  EXPECT_THAT(error(), HasSubstr("t10k-images-idx3-ubyte[.gz] is missing"));
+  folder.Write("t10k-images-idx3-ubyte", IdxImages(4, 2, 2));
+  EXPECT_THAT(error(), AllOf(HasSubstr("4 images"), HasSubstr("3 labels")));
+  folder.Write("t10k-images-idx3-ubyte", IdxImages(3, 2, 2));
+  const absl::StatusOr<RawParts> parts =
+      OpenIdx(folder.path(), Labels::kOptional);
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_EQ(parts->test, nullptr);
+  EXPECT_THAT(parts->train->labels(), ElementsAre(0, 1, 2));
+  EXPECT_THAT(ErrorOf(folder.path()),
+              HasSubstr("train-images-idx3-ubyte[.gz] and"));
 }
 
 struct BadIdx {

@@ -11,6 +11,8 @@
 namespace trainyard::data {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -94,6 +96,84 @@ TEST(ImageFolderTest, RefusesWhatHoldsNoImages) {
   folder.Write("dog/1.gif", "GIF89a");
   EXPECT_THAT(ErrorOf(folder),
               HasSubstr("dog holds no .jpg, .jpeg or .png file"));
+}
+
+TEST(ImageFolderTest, TakesImagesWithoutClassesWhereLabelsAreOptional) {
+  TempFolder folder;
+  for (const char* name : {"b.png", "a 10.PNG", "a 9.png"}) {
+    folder.Write(name, Flat(name[2]));
+  }
+  folder.Write("notes.txt", "not an image");
+  folder.Write(".thumbs/a.png", "hidden");
+  folder.Link("c.png", "b.png");
+  EXPECT_THAT(ErrorOf(folder),
+              AllOf(HasSubstr("holds images but no folders; it must hold one "
+                              "folder per class"),
+                    HasSubstr("not trained on")));
+
+  const absl::StatusOr<RawParts> parts =
+      OpenImageFolder(folder.path(), 8, Labels::kOptional);
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_EQ(parts->test, nullptr);
+  const Dataset& samples = *parts->train;
+  ASSERT_EQ(samples.num_samples(), 4u);
+  EXPECT_EQ(samples.num_classes(), 0);
+  EXPECT_FALSE(samples.in_memory());
+  EXPECT_THAT(samples.labels(), Each(kNoLabel));
+  EXPECT_THAT(FirstPixels(samples), ElementsAre('1', '9', 'p', 'p'));
+  EXPECT_EQ(samples.sample_name(0), "a 10.PNG");
+  EXPECT_EQ(samples.sample_name(1), "a 9.png");
+  EXPECT_EQ(samples.sample_name(2), "b.png");
+}
+
+TEST(ImageFolderTest,
+     TakesAValidationPartWithoutClassesWhereLabelsAreOptional) {
+  TempFolder folder;
+  folder.Write("train/cat/1.png", Flat(1));
+  folder.Write("train/dog/1.png", Flat(2));
+  folder.Write("val/2.png", Flat(4));
+  folder.Write("val/1.png", Flat(3));
+  EXPECT_THAT(ErrorOf(folder), HasSubstr("val holds images but no folders"));
+  const absl::StatusOr<RawParts> parts =
+      OpenImageFolder(folder.path(), 8, Labels::kOptional);
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_EQ(parts->train->num_classes(), 2);
+  ASSERT_NE(parts->test, nullptr);
+  EXPECT_EQ(parts->test->num_classes(), 0);
+  EXPECT_THAT(FirstPixels(*parts->test), ElementsAre(3, 4));
+  EXPECT_EQ(parts->test->sample_name(0), "val/1.png");
+}
+
+TEST(ImageFolderTest, RefusesImagesBesideClassFolders) {
+  for (const char* below : {"", "train/", "val/"}) {
+    TempFolder folder;
+    folder.Write("train/cat/1.png", Flat(1));
+    folder.Write("val/cat/1.png", Flat(2));
+    folder.Write(std::string(below) + "stray.jpg", "never read");
+    for (const Labels labels : {Labels::kRequired, Labels::kOptional}) {
+      const absl::Status status =
+          OpenImageFolder(folder.path(), 8, labels).status();
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << below;
+      EXPECT_THAT(std::string(status.message()),
+                  AllOf(HasSubstr(std::string(below) + "stray.jpg) beside"),
+                        HasSubstr("either one folder per class or")));
+    }
+  }
+}
+
+TEST(ImageFolderTest, RefusesAFolderWithoutImagesAlsoWithoutLabels) {
+  TempFolder outside;
+  outside.Write("secret.png", Flat(99));
+  TempFolder folder;
+  folder.Write("notes.txt", "not an image");
+  absl::Status status =
+      OpenImageFolder(folder.path(), 8, Labels::kOptional).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("or .jpg, .jpeg or .png files to be predicted"));
+  folder.Link("a.png", outside.path() + "/secret.png");
+  status = OpenImageFolder(folder.path(), 8, Labels::kOptional).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
 }
 
 TEST(ImageFolderTest, FollowsLinksInsideAndRefusesThoseThatLeave) {

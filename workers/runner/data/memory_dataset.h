@@ -21,7 +21,8 @@ absl::StatusOr<std::unique_ptr<uint8_t[]>> AllocateBytes(
 class MemoryDataset : public Dataset {
  public:
   // pixels holds labels.size() samples of `shape`, one after the other; every
-  // label is below class_names.size().
+  // label is below class_names.size(), or all are kNoLabel and there are no
+  // names.
   MemoryDataset(SampleShape shape, std::unique_ptr<uint8_t[]> pixels,
                 std::vector<int32_t> labels,
                 std::vector<std::string> class_names);
@@ -44,6 +45,9 @@ class MemoryDataset : public Dataset {
   const std::vector<int32_t> labels_;
   const std::vector<std::string> class_names_;
 };
+
+// Whether samples without labels are refused (training) or taken (prediction).
+enum class Labels { kRequired, kOptional };
 
 // The parts a format's files give, before any splitting. test may be null.
 struct RawParts {

@@ -147,6 +147,9 @@ absl::Status FitLabels(EnsembleJob* job) {
           of_data[i]);
     }
   }
+  if (of_data.empty()) {
+    spdlog::info("ensemble.data has no labels: no accuracy, no calibration");
+  }
   if (job->class_names.empty()) job->class_names = of_data;
   return absl::OkStatus();
 }

@@ -163,7 +163,10 @@ absl::Status EnsembleLoop::Refill() {
     }
     std::vector<int64_t>& labels = labels_.emplace_back();
     for (uint32_t i = 0; i < batch->size; ++i) {
-      labels.push_back(job_.label_of[static_cast<size_t>(batch->labels[i])]);
+      const int64_t label = batch->labels[i];
+      labels.push_back(label == kNoLabel
+                           ? kNoLabel
+                           : job_.label_of[static_cast<size_t>(label)]);
     }
     pool_.Submit(std::move(work));
   }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
@@ -198,6 +199,7 @@ TEST_F(EnsembleTest, SaysHowItGoesAndWhatItLeaves) {
   EXPECT_EQ(report["samples"], kSamples);
   EXPECT_EQ(report["labelled_samples"], kSamples);
   EXPECT_NEAR(report["accuracy"], correct / 50.0, 1e-12);
+  EXPECT_EQ(last["validation_accuracy"], report["accuracy"]);
   for (const char* name : {"nll", "brier", "ece"}) {
     EXPECT_GT(report[name].get<double>(), 0) << name;
     EXPECT_GT(report["members"][2][name].get<double>(), 0) << name;
@@ -255,6 +257,66 @@ TEST_F(EnsembleTest, PredictsTheFirstSamplesOnly) {
   const std::vector<json> predictions = Predictions();
   ASSERT_EQ(predictions.size(), 5);
   EXPECT_EQ(predictions[3]["label"], 3);
+}
+
+TEST_F(EnsembleTest, TellsNoAccuracyWithoutLabels) {
+  const std::vector<MemberOptions> members = {WithConfig(Saved("a", 1)),
+                                              Saved("b", 2)};
+  ASSERT_TRUE(Run(members).end.ok());
+  const torch::Tensor with_labels = Probabilities();
+  for (const char* part : {"train", "t10k"}) {
+    ASSERT_TRUE(std::filesystem::remove(
+        absl::StrCat(folder_.path(), "/data/", part, "-labels-idx1-ubyte")));
+  }
+  const TestRun run = Run(members);
+  ASSERT_TRUE(run.end.ok()) << run.end.status();
+  EXPECT_TRUE(torch::equal(Probabilities(), with_labels));
+  const std::vector<json> predictions = Predictions();
+  ASSERT_EQ(predictions.size(), kSamples);
+  for (const json& one : predictions) {
+    EXPECT_FALSE(one.contains("label"));
+    EXPECT_EQ(one["class"], absl::StrCat(3 - one["prediction"].get<int>()));
+  }
+  for (const json& point : run.Of("metrics")) {
+    EXPECT_FALSE(point.contains("validation_accuracy"));
+  }
+  json report = Report();
+  EXPECT_EQ(report["samples"], kSamples);
+  EXPECT_EQ(report["labelled_samples"], 0);
+  for (const char* name : {"accuracy", "nll", "brier", "ece"}) {
+    EXPECT_FALSE(report.contains(name)) << name;
+    EXPECT_FALSE(report["members"][0].contains(name)) << name;
+  }
+}
+
+TEST_F(EnsembleTest, PredictsAFolderOfImagesWithoutClasses) {
+  folder_.MakeFolder("images");
+  for (int i = 0; i < 3; ++i) {
+    folder_.Write(absl::StrCat("images/", i, ".png"),
+                  data::EncodePng(data::MakeImage(
+                      12, 12, 3, [i](int, int, int c) { return 60 * i + c; })));
+  }
+  spec_.ensemble->data = {.format = data::DataFormat::kImageFolder,
+                          .path = folder_.path() + "/images",
+                          .image_size = 16};
+  // The mean of each colour is a class.
+  torch::jit::Module module("__torch__.Colour");
+  module.register_attribute("training", c10::BoolType::get(), true);
+  module.define("def forward(self, x):\n  return x.mean([2, 3])\n");
+  MemberOptions colour;
+  colour.name = "colour";
+  colour.torchscript = folder_.path() + "/colour.pt";
+  module.save(colour.torchscript);
+  const TestRun run = Run({colour});
+  ASSERT_TRUE(run.end.ok()) << run.end.status();
+  const std::vector<json> predictions = Predictions();
+  ASSERT_EQ(predictions.size(), 3);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(predictions[i]["sample"], absl::StrCat(i, ".png"));
+    EXPECT_FALSE(predictions[i].contains("label"));
+    EXPECT_FALSE(predictions[i].contains("class"));
+  }
+  EXPECT_FALSE(Report().contains("accuracy"));
 }
 
 TEST_F(EnsembleTest, StopsWithoutACheckpoint) {

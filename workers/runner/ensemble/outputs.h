@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "workers/runner/data/dataset.h"
 #include "workers/runner/ensemble/fusion.h"
 #include "workers/runner/ensemble/options.h"
 
@@ -28,7 +29,7 @@ inline constexpr char kProbabilitiesFile[] = "probabilities.npy";
 inline constexpr char kUncertaintyFile[] = "uncertainty.npy";
 
 // A label that is not known.
-inline constexpr int64_t kNoLabel = -1;
+inline constexpr int64_t kNoLabel = data::kNoLabel;
 
 struct PredictedSet {
   uint64_t samples = 0;
