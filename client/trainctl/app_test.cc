@@ -2,12 +2,16 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/fake_server.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
@@ -370,6 +374,150 @@ TEST_F(AppTest, ShowsLogsAndMetrics) {
   EXPECT_EQ(Run({"metrics", "1"}), kOk);
   EXPECT_THAT(out_.str(), HasSubstr("0.2500"));
   EXPECT_THAT(out_.str(), HasSubstr("50%"));
+}
+
+TEST_F(AppTest, PlotsMetrics) {
+  PutJob("name: 'jobs/1' state: STATE_SUCCEEDED attempts { number: 1 }");
+  EXPECT_EQ(Run({"metrics", "1", "--plot"}), kOk) << err_.str();
+  EXPECT_EQ(out_.str(), "no figures yet\n");
+  AddPoint("jobs/1", "step: 5 loss: 0.75 samples_per_second: 1500");
+  AddPoint("jobs/1", "step: 6 loss: 0.25 validation_loss: 0.5");
+  EXPECT_EQ(Run({"metrics", "1", "--plot", "--ascii"}), kOk) << err_.str();
+  EXPECT_THAT(out_.str(), StartsWith("loss  last 0.25  min 0.25  max 0.75  o "
+                                     "validation 0.5\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("\n\nsamples_per_second  last 1,500 /s"));
+  EXPECT_EQ(Run({"metrics", "1", "--plot", "loss,utilization", "--follow"}),
+            kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("\n\nutilization: no figures\n"));
+  EXPECT_EQ(Run({"metrics", "1", "--plot", "--over", "time"}), kOk);
+  EXPECT_EQ(out_.str(), "no figures yet\n");  // these points have no time
+  console_.environment = [](const char* name) -> std::optional<std::string> {
+    if (std::string(name) == "LANG") return "de_DE.UTF-8";
+    return std::nullopt;
+  };
+  EXPECT_EQ(Run({"metrics", "1", "--plot=loss"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("┤"));
+  EXPECT_EQ(Run({"metrics", "1", "--plot", "los"}), kBadInput);
+  EXPECT_THAT(err_.str(), HasSubstr("did you mean loss?"));
+  EXPECT_EQ(Run({"metrics", "1", "--plot", "--output", "json"}), kBadInput);
+  EXPECT_EQ(Run({"metrics", "1", "--over", "time"}), kBadInput);
+  EXPECT_EQ(Run({"metrics", "2", "--plot", "--attempt", "1"}), kNotFound);
+}
+
+// What a view drew; keys come from `press`, which is asked after each frame.
+class FakeScreen : public Screen {
+ public:
+  FakeScreen(std::vector<std::string>* frames, std::function<int()> press)
+      : frames_(frames), press_(std::move(press)) {}
+  void Draw(const std::vector<std::string>& lines) override {
+    frames_->push_back(absl::StrJoin(lines, "\n"));
+  }
+  int WaitKey(absl::Duration) override { return press_(); }
+
+ private:
+  std::vector<std::string>* const frames_;
+  const std::function<int()> press_;
+};
+
+class ViewTest : public AppTest {
+ protected:
+  ViewTest() {
+    console_.out_is_terminal = true;
+    console_.height = [] { return 24; };
+    console_.take_terminal = [this] {
+      return std::make_unique<FakeScreen>(&frames_,
+                                          [this] { return press_(); });
+    };
+  }
+  bool LastHas(const std::string& text) const {
+    return !frames_.empty() && absl::StrContains(frames_.back(), text);
+  }
+
+  std::vector<std::string> frames_;
+  std::function<int()> press_ = [] { return Screen::kNoKey; };
+};
+
+constexpr char kBusyWorker[] =
+    "name: 'workers/mini' state: STATE_ONLINE devices { id: 'cpu' }";
+
+TEST_F(ViewTest, TopShowsTheServerUntilQ) {
+  {
+    absl::MutexLock lock(&server_.state().mutex);
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        kBusyWorker, &server_.state().workers["workers/mini"]));
+  }
+  PutJob("name: 'jobs/1' state: STATE_RUNNING spec { name: 'glyphs' }");
+  PutJob("name: 'jobs/2' state: STATE_QUEUED reason: 'nobody is free'");
+  PutJob("name: 'jobs/3' state: STATE_SUCCEEDED spec { name: 'over' }");
+  press_ = [this] { return LastHas("jobs/1") ? 'q' : Screen::kNoKey; };
+  EXPECT_EQ(Run({"top"}), kOk) << err_.str();
+  ASSERT_FALSE(frames_.empty());
+  EXPECT_TRUE(LastHas("nobody is free")) << frames_.back();
+  EXPECT_TRUE(LastHas("mini")) << frames_.back();
+  EXPECT_FALSE(LastHas("over"));
+  EXPECT_EQ(out_.str(), "");
+}
+
+TEST_F(ViewTest, TopGoesOnWhenTheServerIsBack) {
+  PutJob("name: 'jobs/1' state: STATE_RUNNING");
+  server_.FailNext(1, grpc::StatusCode::UNAVAILABLE);
+  bool was_away = false;
+  press_ = [&] {
+    was_away = was_away || LastHas("no answer for");
+    interrupted_ = was_away && LastHas("jobs/1") && !LastHas("no answer");
+    return Screen::kNoKey;
+  };
+  EXPECT_EQ(Run({"top"}), kOk) << err_.str();
+  EXPECT_TRUE(was_away);
+}
+
+TEST_F(ViewTest, TopEndsWhereItIsRefusedOrTheTerminalGoes) {
+  server_.FailNext(100, grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(Run({"top"}), kRefused);
+  EXPECT_THAT(err_.str(), HasSubstr("a fault that the test asked for"));
+  press_ = [] { return Screen::kGone; };
+  server_.FailNext(0, grpc::StatusCode::OK);
+  EXPECT_EQ(Run({"top"}), kOk);
+}
+
+TEST_F(ViewTest, TopOncePrintsASnapshot) {
+  PutJob("name: 'jobs/1' state: STATE_RUNNING spec { name: 'glyphs' }");
+  for (int i = 100; i < 350; ++i) {  // two pages
+    PutJob(absl::StrCat("name: 'jobs/", i, "' state: STATE_QUEUED").c_str());
+  }
+  EXPECT_EQ(Run({"top", "--once"}), kOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("jobs: 250 queued, 0 starting, 1 running"));
+  EXPECT_THAT(out_.str(), HasSubstr("and 50 more"));
+  EXPECT_THAT(frames_, ::testing::IsEmpty());
+  EXPECT_EQ(Run({"top", "--output", "json"}), kOk);
+  const Json json = Json::parse(out_.str());
+  EXPECT_EQ(json["queued_count"], 250);
+  EXPECT_EQ(json["queued"][0]["name"], "jobs/100");
+  EXPECT_EQ(json["active"][0]["spec"]["name"], "glyphs");
+  EXPECT_EQ(json["complete"], true);
+  console_.out_is_terminal = false;
+  EXPECT_EQ(Run({"top"}), kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("jobs/100"));
+  EXPECT_THAT(frames_, ::testing::IsEmpty());
+  server_.FailNext(1, grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Run({"top", "--once"}), kUnreachable);
+}
+
+TEST_F(ViewTest, FollowsAPlotToTheEndOrUntilItIsLeft) {
+  PutJob("name: 'jobs/1' state: STATE_RUNNING");
+  AddPoint("jobs/1", "step: 1 loss: 4");
+  press_ = [this] { return LastHas("last 4") ? 'q' : Screen::kNoKey; };
+  EXPECT_EQ(Run({"metrics", "1", "--plot", "loss", "-f"}), kDetached);
+  EXPECT_THAT(out_.str(), StartsWith("loss  last 4"));
+  bool added = false;
+  press_ = [this, &added] {
+    if (LastHas("last 4") && !added) AddPoint("jobs/1", "step: 2 loss: 3");
+    added = added || LastHas("last 4");
+    if (LastHas("last 3")) PutJob("name: 'jobs/1' state: STATE_SUCCEEDED");
+    return Screen::kNoKey;
+  };
+  EXPECT_EQ(Run({"metrics", "1", "--plot", "loss", "-f"}), kOk) << err_.str();
+  EXPECT_THAT(out_.str(), StartsWith("loss  last 3"));
 }
 
 TEST_F(AppTest, CancelsJobs) {

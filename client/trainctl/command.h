@@ -57,6 +57,7 @@ CommandRun AddGet(CLI::App& app);
 CommandRun AddWatch(CLI::App& app);
 CommandRun AddLogs(CLI::App& app);
 CommandRun AddMetrics(CLI::App& app);
+CommandRun AddTop(CLI::App& app);
 CommandRun AddCancel(CLI::App& app);
 CommandRun AddWorkers(CLI::App& app);
 CommandRun AddDrain(CLI::App& app);

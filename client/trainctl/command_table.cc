@@ -15,6 +15,7 @@ absl::Span<const Command> CommandTable() {
       {"watch", "Follow a job to its end, or all jobs", AddWatch},
       {"logs", "Show the lines a job printed", AddLogs},
       {"metrics", "Show the measurements of a job", AddMetrics},
+      {"top", "Watch workers, running and next jobs in the terminal", AddTop},
       {"cancel", "Cancel jobs", AddCancel},
       {"workers", "List workers and their devices", AddWorkers},
       {"drain", "Take a worker out of service or back in", AddDrain},

@@ -4,9 +4,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 
 namespace trainyard::trainctl {
@@ -14,14 +17,19 @@ namespace {
 
 volatile sig_atomic_t interrupts = 0;
 
-void OnInterrupt(int) { interrupts = 1; }
+void OnInterrupt(int number) {
+  if (interrupts != 0) {  // the second one ends a program that hangs
+    RestoreTerminal();
+    signal(number, SIG_DFL);
+    raise(number);
+  }
+  interrupts = 1;
+}
 
 bool Interrupted() {
   static const bool installed = [] {
     struct sigaction action = {};
     action.sa_handler = OnInterrupt;
-    // Reset after the first: the second one ends a program that hangs.
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
     return sigaction(SIGINT, &action, nullptr) == 0;
   }();
   return installed && interrupts != 0;
@@ -33,16 +41,22 @@ std::optional<std::string> Environment(const char* name) {
   return value;
 }
 
-int Width() {
+// What the terminal says, else the variable, else the usual.
+int Extent(unsigned short winsize::*member, const char* variable, int usual) {
   winsize size = {};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    return size.ws_col;
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.*member > 0) {
+    return size.*member;
   }
-  int columns = 0;
-  const auto text = Environment("COLUMNS");
-  return text && absl::SimpleAtoi(*text, &columns) && columns > 0 ? columns
-                                                                  : 80;
+  int extent = 0;
+  const auto text = Environment(variable);
+  return text && absl::SimpleAtoi(*text, &extent) && extent > 0
+             ? std::min(extent, 10000)
+             : usual;
 }
+
+int Width() { return Extent(&winsize::ws_col, "COLUMNS", 80); }
+
+int Height() { return Extent(&winsize::ws_row, "LINES", 24); }
 
 }  // namespace
 
@@ -55,10 +69,24 @@ Console RealConsole() {
   console.err_is_terminal = isatty(STDERR_FILENO) == 1 && !dumb;
   console.colour = !Environment("NO_COLOR");
   console.width = Width;
+  console.height = Height;
+  console.take_terminal = TakeTerminal;
   console.environment = Environment;
   console.clock = RealClock();
   console.interrupted = Interrupted;
   return console;
+}
+
+bool IsUtf8(const Console& console) {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    // The first one that is set decides.
+    if (const auto value = console.environment(name)) {
+      const std::string lower = absl::AsciiStrToLower(*value);
+      return absl::StrContains(lower, "utf-8") ||
+             absl::StrContains(lower, "utf8");
+    }
+  }
+  return false;
 }
 
 }  // namespace trainyard::trainctl

@@ -1,3 +1,4 @@
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/units.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/plot_metrics.h"
 #include "client/watch.h"
 
 namespace trainyard::trainctl {
@@ -17,7 +19,14 @@ struct Options {
   bool follow = false;
   uint32_t tail = 0;
   uint32_t attempt = 0;
+  bool plot = false;
+  std::string plotted;  // names, with commas between
+  std::string over = "step";
+  bool ascii = false;
 };
+
+// What --plot without a value draws, where there are figures.
+constexpr char kUsualMetrics[] = "loss,samples_per_second";
 
 struct Column {
   const char* name;
@@ -71,57 +80,79 @@ std::string FixedRow(const std::vector<std::string>& cells) {
   return line + "\n";
 }
 
-// Prints points as they come.
-absl::Status Follow(Context& context, const v1::StreamMetricsRequest& request) {
+absl::Status ForEachPoint(
+    Context& context, const v1::StreamMetricsRequest& request,
+    const std::function<void(const v1::AttemptMetricPoint&)>& take) {
   std::ostream& out = *context.console.out;
-  const bool table = context.format == OutputFormat::kTable;
-  if (table) out << FixedRow(Header());
   return client::StreamMetrics(
       context.client, request, {},
       [&](const v1::StreamMetricsResponse& response) {
-        for (const v1::AttemptMetricPoint& one : response.points()) {
-          if (!table) {
-            out << FormatJsonItem(ToJson(one), context.format);
-            continue;
-          }
-          std::vector<std::string> cells;
-          for (const Cell& cell : Row(one)) cells.push_back(cell.text);
-          out << FixedRow(cells);
-        }
+        for (const v1::AttemptMetricPoint& one : response.points()) take(one);
         out.flush();
         return out.good();
       });
 }
 
+// Prints points as they come.
+absl::Status Follow(Context& context, const v1::StreamMetricsRequest& request) {
+  std::ostream& out = *context.console.out;
+  const bool table = context.format == OutputFormat::kTable;
+  if (table) out << FixedRow(Header());
+  return ForEachPoint(context, request, [&](const v1::AttemptMetricPoint& one) {
+    if (!table) {
+      out << FormatJsonItem(ToJson(one), context.format);
+      return;
+    }
+    std::vector<std::string> cells;
+    for (const Cell& cell : Row(one)) cells.push_back(cell.text);
+    out << FixedRow(cells);
+  });
+}
+
 absl::Status Show(Context& context, const v1::StreamMetricsRequest& request) {
   Table table(Header());
   Json list = Json::array();
-  RETURN_IF_ERROR(client::StreamMetrics(
-      context.client, request, {},
-      [&](const v1::StreamMetricsResponse& response) {
-        for (const v1::AttemptMetricPoint& one : response.points()) {
-          if (context.format == OutputFormat::kTable) {
-            table.AddRow(Row(one));
-          } else {
-            list.push_back(ToJson(one));
-          }
+  const bool as_table = context.format == OutputFormat::kTable;
+  RETURN_IF_ERROR(
+      ForEachPoint(context, request, [&](const v1::AttemptMetricPoint& one) {
+        if (as_table) {
+          table.AddRow(Row(one));
+        } else {
+          list.push_back(ToJson(one));
         }
-        return true;
       }));
-  *context.console.out << (context.format == OutputFormat::kTable
-                               ? table.Format(PaintsOut(context.console))
-                               : FormatJson(list, context.format));
+  *context.console.out << (as_table ? table.Format(PaintsOut(context.console))
+                                    : FormatJson(list, context.format));
   return absl::OkStatus();
+}
+
+absl::StatusOr<PlotOptions> PlotOf(const Context& context,
+                                   const Options& options) {
+  if (context.format != OutputFormat::kTable) {
+    return absl::InvalidArgumentError(
+        "--plot: draws for people; leave it out with --output json and yaml");
+  }
+  PlotOptions plot;
+  ASSIGN_OR_RETURN(plot.metrics, FindMetrics(options.plotted));
+  plot.skip_empty = options.plotted == kUsualMetrics;
+  plot.over_time = options.over == "time";
+  plot.ascii = options.ascii;
+  return plot;
 }
 
 absl::StatusOr<ExitCode> Run(Context& context, const Options& options) {
   v1::StreamMetricsRequest request;
+  PlotOptions plot;
+  if (options.plot) {
+    ASSIGN_OR_RETURN(plot, PlotOf(context, options));
+  }
   ASSIGN_OR_RETURN(*request.mutable_job(), JobName(options.job));
   request.set_follow(options.follow);
   request.set_tail(options.tail);
   request.set_attempt(options.attempt);
   RETURN_IF_ERROR(
       CheckAttempt(context, request.job(), options.attempt, options.follow));
+  if (options.plot) return PlotMetrics(context, request, plot);
   RETURN_IF_ERROR(options.follow ? Follow(context, request)
                                  : Show(context, request));
   return kOk;
@@ -135,7 +166,23 @@ CommandRun AddMetrics(CLI::App& app) {
   app.add_flag("-f,--follow", options->follow, "Wait for more until the end");
   app.add_option("--tail", options->tail, "From the last so many points");
   app.add_option("--attempt", options->attempt, "Of one attempt only");
-  return [options](Context& context) { return Run(context, *options); };
+  CLI::Option* plot =
+      app.add_option("--plot", options->plotted,
+                     "Draw curves of these figures, commas between them")
+          ->expected(0, 1)
+          ->default_str(kUsualMetrics)
+          ->type_name("METRICS");
+  app.add_option("--over", options->over, "Draw over the step or the time")
+      ->check(CLI::IsMember({"step", "time"}))
+      ->needs(plot)
+      ->capture_default_str();
+  app.add_flag("--ascii", options->ascii,
+               "Draw with ASCII characters, as without a UTF-8 locale")
+      ->needs(plot);
+  return [options, plot](Context& context) {
+    options->plot = plot->count() > 0;
+    return Run(context, *options);
+  };
 }
 
 }  // namespace trainyard::trainctl
