@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 
@@ -50,6 +51,11 @@ absl::Status TakeFromJob(const v1::JobSpec& spec, CloudWork& work) {
 
 absl::StatusOr<CloudWork> Work(const Options& options) {
   CloudWork work = options.work;
+  // The ranges of the command line let NaN pass.
+  if (!std::isfinite(work.hours) || !std::isfinite(work.max_hours)) {
+    return absl::InvalidArgumentError(
+        "--hours and --max-hours: must be numbers from 0.001 to 100000");
+  }
   if (!options.gpu_memory.empty()) {
     ASSIGN_OR_RETURN(work.gpu_memory_gib,
                      ParseGib("--gpu-memory", options.gpu_memory));

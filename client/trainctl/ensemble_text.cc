@@ -39,7 +39,8 @@ std::string FusionText(const v1::EnsembleInferenceSpec& ensemble) {
   std::string text = EnumText(*v1::EnsembleInferenceSpec::Fusion_descriptor(),
                               ensemble.fusion());
   if (ensemble.mc_samples() > 1) {
-    absl::StrAppend(&text, ", ", ensemble.mc_samples(), " passes with dropout");
+    absl::StrAppend(&text, ", ", ensemble.mc_samples(),
+                    " passes for members with dropout");
   }
   return text;
 }

@@ -85,6 +85,11 @@ absl::StatusOr<ExitCode> Run(Context& context, Options options) {
   request.folder =
       std::filesystem::absolute(options.folder).lexically_normal().string();
   request.hosts = options.hosts;
+  if (options.force && request.hosts.empty()) {
+    return absl::InvalidArgumentError(
+        "--force: needs --host, each name that the new server certificate is "
+        "to have; workers and clients that dial another one are refused");
+  }
   if (request.hosts.empty()) request.hosts.push_back(HostName());
   request.lifetime = options.days * absl::Hours(24);
   request.renew = options.force;
@@ -123,8 +128,8 @@ CommandRun AddSetup(CLI::App& app) {
       ->check(CLI::Range(1, 3650))
       ->capture_default_str();
   app.add_flag("--force", options->force,
-               "Make the certificates anew, by the CA that is there; CA and "
-               "token stay");
+               "Make the certificates anew, by the CA that is there, for the "
+               "names of --host; CA and token stay");
   return [options](Context& context) { return Run(context, *options); };
 }
 

@@ -218,7 +218,7 @@ TEST(DescribeJob, ShowsAnEnsembleInItsOwnTerms) {
       "name         ensemble\n"
       "state        running\n"
       "members      3: a (jobs/17), b (resnet18), c (torchscript)\n"
-      "fusion       vote, 10 passes with dropout\n"
+      "fusion       vote, 10 passes for members with dropout\n"
       "progress     batch 3 of 8, 1,234 samples/s\n"
       "             attempt 1 on workers/a (cpu) preempted after 10s, at "
       "1970-01-01 00:01:50: its worker drains, or another job needed the room\n"

@@ -95,6 +95,7 @@ unload() {
 }
 
 install_service() {
+  in_charge || [ -n "$root" ] || die "this is no Mac: on Linux use deploy/systemd/service.sh"
   local argument arguments=""
   for argument in "$@"; do
     case "$argument" in
