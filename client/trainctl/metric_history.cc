@@ -73,7 +73,7 @@ Unit UnitOf(const std::string& name, double most) {
   return {""};
 }
 
-void Scale(double factor, std::vector<PlotPoint>* points) {
+void Multiply(double factor, std::vector<PlotPoint>* points) {
   for (PlotPoint& point : *points) {
     point.mean *= factor;
     point.least *= factor;
@@ -217,8 +217,8 @@ PlotCurve MetricHistory::Curve(size_t index) const {
   }
   const Unit unit = UnitOf(curve.name, most);
   curve.unit = unit.name;
-  for (auto& run : curve.runs) Scale(unit.factor, &run);
-  Scale(unit.factor, &curve.marks);
+  for (auto& run : curve.runs) Multiply(unit.factor, &run);
+  Multiply(unit.factor, &curve.marks);
   return curve;
 }
 

@@ -14,8 +14,10 @@ double Bounded(double value) {
   return std::clamp(value, -kLargestFigure, kLargestFigure);
 }
 
-// The smallest of 1, 2 and 5 times a power of ten that is not below `raw`.
+// The smallest of 1, 2 and 5 times a power of ten that is not below `raw`, but
+// for rounding.
 double RoundStep(double raw) {
+  raw *= 1 - 1e-9;
   const double power = std::pow(10, std::floor(std::log10(raw)));
   for (const double factor : {1.0, 2.0, 5.0}) {
     if (factor * power >= raw) return factor * power;

@@ -25,6 +25,7 @@ done
 read -r -a asciinema <<< "${ASCIINEMA:-asciinema}"
 read -r -a svg_term <<< "${SVG_TERM:-svg-term}"
 
+unset "${!TRAINYARD_@}"  # of whoever runs this
 work=$(mktemp -d)
 server_pid=""
 worker_pid=""
