@@ -129,13 +129,12 @@ TEST(Plot, DrawsACurveBetweenItsAxes) {
                                Axis(0, 30), Ascii(36, 7));
   EXPECT_EQ(Text(lines),
             "loss  last 3  min 0  max 3\n"
-            "4 +\n"
-            "  |                        *********\n"
-            "2 +            ************\n"
-            "  |   *********\n"
-            "0 +***\n"
-            "  ++---------------------+----------\n"
-            "   0                     20     step\n");
+            "5 +\n"
+            "  |                           ******\n"
+            "  |      *********************\n"
+            "0 +******\n"
+            "  ++--------------------+-----------\n"
+            "   0                   20       step\n");
 }
 
 TEST(Plot, DrawsOnePoint) {
