@@ -41,7 +41,7 @@ std::string WorkerCounts(const TopModel& model) {
     if (worker.draining()) ++draining;
   }
   std::vector<std::string> parts;
-  for (const char* state : {"online", "silent", "lost"}) {
+  for (const char* state : {"online", "silent", "left", "lost"}) {
     if (states[state] > 0) {
       parts.push_back(absl::StrCat(states[state], " ", state));
     }

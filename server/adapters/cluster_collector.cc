@@ -45,12 +45,6 @@ telemetry::WorkerView MakeView(const core::Worker& worker) {
   return view;
 }
 
-// It said that it goes, and went.
-bool HasLeft(const core::Worker& worker) {
-  return worker.leaving && worker.attempts.empty() &&
-         worker.state != core::WorkerState::kOnline;
-}
-
 // Samples by metric, in the table's order.
 class Families {
  public:
@@ -97,7 +91,10 @@ void SampleDisk(const std::string& folder, telemetry::AddSample add) {
 telemetry::ClusterView MakeView(const core::Cluster& cluster, absl::Time now) {
   telemetry::ClusterView view;
   for (const auto& [name, worker] : cluster.workers()) {
-    if (worker.state == core::WorkerState::kLost || HasLeft(worker)) continue;
+    if (worker.state == core::WorkerState::kLost ||
+        worker.state == core::WorkerState::kLeft) {
+      continue;
+    }
     view.workers.push_back(MakeView(worker));
     for (const core::AttemptKey& key : worker.attempts) {
       const core::Job* job = cluster.FindJob(key.job);

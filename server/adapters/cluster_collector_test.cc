@@ -52,6 +52,7 @@ TEST(MakeView, LostWorkersAndThoseThatLeftAreGone) {
   s.Report("silent", {core::Cpu()});
   s.Do(core::DisconnectWorker{core::WorkerName("lost"), "lost-1"});
   s.Wait(s.policy.worker_lease + absl::Seconds(1));
+  s.Report("left", {core::Cpu()});
   s.Report("silent", {core::Cpu()});
   s.Do(core::DisconnectWorker{core::WorkerName("silent"), "silent-1"});
   s.Do(core::DisconnectWorker{core::WorkerName("left"), "left-1"});

@@ -47,6 +47,7 @@ class Cluster {
 
   // For a restart. Workers of live attempts start SILENT, last seen `now`.
   [[nodiscard]] absl::Status Restore(RestoredJob job, absl::Time now);
+  // A worker without live attempts starts LEFT.
   void RestoreDraining(const WorkerName& worker, absl::Time now);
 
   Revision revision() const { return revision_; }

@@ -97,6 +97,7 @@ TEST(Cluster, RestoresWhatItsJobsHold) {
   EXPECT_EQ(worker->last_seen, now);
   EXPECT_TRUE(worker->attempts.contains(AttemptKey{JobId(4), 3}));
   EXPECT_TRUE(cluster.FindWorker(WorkerName("b"))->draining);
+  EXPECT_EQ(cluster.FindWorker(WorkerName("b"))->state, WorkerState::kLeft);
 }
 
 TEST(Cluster, RefusesToRestoreAContradiction) {

@@ -223,6 +223,8 @@ void ExpireLeases(const Context& context, absl::Time listening_since) {
   const absl::Time now = context.draft.now();
   for (const auto& [name, worker] : context.cluster.workers()) {
     if (worker.state == WorkerState::kLost) continue;
+    // Remembered: it would come back undrained.
+    if (worker.state == WorkerState::kLeft && worker.draining) continue;
     const absl::Duration silence =
         now - std::max(worker.last_seen, listening_since);
     if (silence <= context.policy.worker_lease) continue;

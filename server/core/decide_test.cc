@@ -419,6 +419,37 @@ TEST(Worker, DrainOfAnUnknownOneIsNotFound) {
             absl::StatusCode::kNotFound);
 }
 
+TEST(Worker, ThatSaidSoAndHoldsNothingHasLeftAndIsForgottenAfterItsLease) {
+  Running s;
+  s.ReportOf("a").leaving = true;
+  ASSERT_TRUE(s.Send("a", {Is({s.job, 1}, Phase::kStopping)}).ok());
+  const DisconnectWorker gone{WorkerName("a"), "a-1"};
+  s.Do(gone);  // with the attempt: it may come back
+  EXPECT_EQ(s.cluster.FindWorker(WorkerName("a"))->state, WorkerState::kSilent);
+  ASSERT_TRUE(s.Send("a", {Ended({s.job, 1}, Outcome::kPreempted)}).ok());
+  s.Do(gone);
+  EXPECT_EQ(s.cluster.FindWorker(WorkerName("a"))->state, WorkerState::kLeft);
+  EXPECT_EQ(s.cluster.fleet().Count(WorkerState::kSilent), 0u);
+  s.Wait(absl::Seconds(31));
+  EXPECT_EQ(s.cluster.FindWorker(WorkerName("a")), nullptr);
+  EXPECT_EQ(s.cluster.fleet().Count(WorkerState::kLeft), 0u);
+  EXPECT_EQ(s.cluster.fleet().Count(WorkerState::kLost), 0u);
+}
+
+TEST(Worker, ThatLeftIsRememberedWhileItIsDrained) {
+  Scenario s;
+  s.ReportOf("a").leaving = true;
+  ASSERT_TRUE(s.Send("a").ok());
+  s.Do(DrainWorker{WorkerName("a")});
+  s.Do(DisconnectWorker{WorkerName("a"), s.ReportOf("a").instance});
+  s.Wait(absl::Seconds(31));
+  EXPECT_TRUE(s.records.empty());
+  EXPECT_EQ(s.cluster.FindWorker(WorkerName("a"))->state, WorkerState::kLeft);
+  s.Do(DrainWorker{.worker = WorkerName("a"), .draining = false});
+  s.Wait(absl::Seconds(1));
+  EXPECT_EQ(s.cluster.FindWorker(WorkerName("a")), nullptr);
+}
+
 TEST(Worker, ReportsAreChecked) {
   Scenario s;
   s.policy.max_workers = 1;

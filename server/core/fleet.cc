@@ -65,21 +65,32 @@ void Fleet::Report(const WorkerReport& report, absl::Time now) {
 void Fleet::Disconnect(const WorkerName& name) {
   const auto it = workers_.find(name);
   if (it == workers_.end()) return;
-  Unindex(it->second);
-  SetState(it->second, WorkerState::kSilent);
+  Worker& worker = it->second;
+  Unindex(worker);
+  const bool left = worker.leaving && worker.attempts.empty();
+  SetState(worker, left ? WorkerState::kLeft : WorkerState::kSilent);
 }
 
 void Fleet::Lose(const WorkerName& name) {
   const auto it = workers_.find(name);
   if (it == workers_.end()) return;
-  Unindex(it->second);
-  SetState(it->second, WorkerState::kLost);
-  ForgetOldLost();
+  Worker& worker = it->second;
+  Unindex(worker);
+  if (worker.state != WorkerState::kLeft) {
+    SetState(worker, WorkerState::kLost);
+    ForgetOldLost();
+  } else if (!worker.draining) {
+    --counts_[static_cast<size_t>(WorkerState::kLeft)];
+    workers_.erase(it);
+  }
 }
 
 void Fleet::SetDraining(const WorkerName& name, bool draining, absl::Time now) {
+  const bool known = workers_.contains(name);
   Worker& worker = FindOrMake(name, now);
   Unindex(worker);
+  // Restored, and it holds nothing: not a worker to worry about.
+  if (!known) SetState(worker, WorkerState::kLeft);
   worker.draining = draining;
   Index(worker);
 }

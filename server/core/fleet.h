@@ -23,6 +23,7 @@ enum class WorkerState : uint8_t {
   kOnline = 1,  // its stream is open
   kSilent = 2,  // it is not; its attempts are held for it until the lease ends
   kLost = 3,    // the lease ended; its attempts were given up
+  kLeft = 4,    // it said that it leaves, held nothing more, and went
 };
 
 struct Worker {
@@ -72,8 +73,11 @@ class Fleet {
 
   // Each keeps the index in step. Unknown workers are made, silent, at `now`.
   void Report(const WorkerReport& report, absl::Time now);
+  // SILENT; LEFT where it said that it leaves and holds nothing.
   void Disconnect(const WorkerName& name);
+  // LOST; one that has left is forgotten, unless it is drained.
   void Lose(const WorkerName& name);
+  // An unknown one is made LEFT: it is restored, and may be gone for good.
   void SetDraining(const WorkerName& name, bool draining, absl::Time now);
   void Hold(AttemptKey key, const LiveAttempt& attempt, absl::Time now);
   void Release(AttemptKey key, const LiveAttempt& attempt);
@@ -88,7 +92,7 @@ class Fleet {
 
   std::map<WorkerName, Worker> workers_;
   std::array<IdleIndex, 4> idle_;                            // by DeviceKind
-  std::array<size_t, 4> counts_ = {};                        // by WorkerState
+  std::array<size_t, 5> counts_ = {};                        // by WorkerState
   absl::btree_set<std::pair<absl::Time, WorkerName>> lost_;  // by last_seen
 };
 

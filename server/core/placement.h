@@ -23,7 +23,7 @@ namespace trainyard::core {
 // Why a worker can or cannot take a job now, by one of its device alternatives.
 enum class Verdict : uint8_t {
   kFits,
-  kAway,      // silent or lost
+  kAway,      // silent, lost or left
   kClosed,    // draining or leaving
   kLabels,    // lacks a label
   kNoDevice,  // too few devices of the kind

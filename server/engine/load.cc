@@ -70,7 +70,7 @@ absl::Status CarryWorkersOver(const core::Cluster& from, core::Cluster& to) {
     record.time = worker.last_seen;
     record.change = core::WorkerReported{std::move(report)};
     RETURN_IF_ERROR(to.Apply(record));
-    if (worker.state != core::WorkerState::kSilent) continue;
+    if (worker.state == core::WorkerState::kOnline) continue;
     record.change = core::WorkerDisconnected{name, worker.instance};
     RETURN_IF_ERROR(to.Apply(record));
   }

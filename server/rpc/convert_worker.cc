@@ -183,6 +183,8 @@ v1::Worker::State ToState(core::WorkerState state) {
       return v1::Worker::STATE_SILENT;
     case core::WorkerState::kLost:
       return v1::Worker::STATE_LOST;
+    case core::WorkerState::kLeft:
+      return v1::Worker::STATE_LEFT;
   }
   return v1::Worker::STATE_UNSPECIFIED;
 }
