@@ -168,7 +168,7 @@ if [ "$keep" = 1 ]; then
 still running        trainyard-server (pid $server_pid) on $address, trainyard-worker (pid $worker_pid)
 go on with           export TRAINYARD_SERVER=$address PATH=$bin:\$PATH
                      trainctl list; trainctl get $job; trainctl metrics $job
-stop them with       kill $worker_pid; sleep 3; kill $server_pid     # the worker first: it hands its jobs back
+stop them with       kill $worker_pid $server_pid     # what runs goes on from its last step at the next start
 SUMMARY
 else
   cat <<SUMMARY

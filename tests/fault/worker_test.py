@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """kill -9 of the runner and of the worker; SIGTERM of the worker."""
 
+import json
 import os
 import signal
 import sys
@@ -92,6 +93,76 @@ class WorkerSide(yard.TestCase):
         self.yard.start_worker("w1")
         self.check_resumed(job, 2, now["checkpoint"]["step"])
         self.finish(job)
+
+    def test_stopped_with_the_server_at_once_it_loses_no_step(self):
+        """The newest checkpoint, which nobody could take, is handed over after the restart."""
+        job = self.start_job(checkpoint={"every_steps": 1000000, "every_seconds": 0.5})
+        step = self.yard.get(job)["checkpoint"]["step"]
+        worker = self.yard.workers["w1"]
+        self.yard.server.kill()  # before the worker's word: it is to find no server
+        worker.send(signal.SIGTERM)
+        self.assertEqual(worker.wait(60), 0, worker.text())
+        self.assertEqual(self.yard.runner_pids(), [])
+        with open(self.yard.path("workers", "w1", "kept.json"), encoding="utf-8") as file:
+            (kept,) = json.load(file)["attempts"]
+        self.assertEqual(kept["outcome"], "preempted")
+        newest = kept["unsent_checkpoint"]["step"]
+        self.assertGreater(newest, step)
+        self.yard.start_server()
+        self.assertEqual(self.yard.get(job)["checkpoint"]["step"], step, "it went with the worker")
+        self.yard.start_worker("w1")
+        now = self.yard.wait_for(job, lambda now: len(now["attempts"]) == 2, "second attempt")
+        self.assertEqual(now["attempts"][0]["outcome"], "preempted")
+        self.assertEqual(now["checkpoint"]["step"], newest)
+        self.check_resumed(job, 2, newest)
+        self.assertFalse(os.path.exists(self.yard.path("workers", "w1", "kept.json")))
+        self.finish(job)
+
+    def test_a_job_that_finishes_while_the_server_is_away_survives_a_restart_of_both(self):
+        job = self.start_job(epochs=100000, max_steps=400)
+        worker = self.yard.workers["w1"]
+        self.yard.server.kill()
+        yard.poll(lambda: not self.yard.runner_pids(), "end of the runner")
+        worker.send(signal.SIGTERM)
+        self.assertEqual(worker.wait(60), 0, worker.text())
+        self.yard.start_server()
+        self.yard.start_worker("w1")
+        now = self.yard.wait_for_state(job, "succeeded")
+        self.assertEqual(len(now["attempts"]), 1)
+        self.assertIn("model.safetensors", {output["name"] for output in now["outputs"]})
+        self.yard.ctl_ok("artifacts", "download", job, "--out", self.yard.path("out"))
+
+    def test_what_comes_back_after_the_lease_changes_nothing(self):
+        job = self.start_job(server_flags=("--worker-lease", "2s"))
+        worker = self.yard.workers["w1"]
+        self.yard.server.kill()
+        worker.send(signal.SIGTERM)
+        self.assertEqual(worker.wait(60), 0, worker.text())
+        self.yard.start_server("--worker-lease", "2s")
+        lost = self.yard.wait_for_state(job, "queued")
+        self.assertEqual(lost["attempts"][0]["outcome"], "lost")
+        self.yard.start_worker("w1")
+        self.check_resumed(job, 2, lost["checkpoint"]["step"])
+        first = self.yard.get(job)["attempts"][0]
+        self.assertEqual(first, lost["attempts"][0])
+        self.finish(job)
+
+    def test_a_worker_that_left_is_shown_as_left(self):
+        self.yard.start_server("--worker-lease", "5s")
+        worker = self.yard.start_worker("w1")
+        for kind in ("ready", "live"):
+            health = self.yard.run(yard.program("trainyard-worker"), "--work-dir",
+                                   self.yard.path("workers", "w1"), "--health", kind)
+            self.assertEqual((health.code, health.out), (0, f"{kind}\n"), str(health))
+        worker.send(signal.SIGTERM)
+        self.assertEqual(worker.wait(60), 0, worker.text())
+
+        def states():
+            text = self.yard.ctl_ok("workers", "--output", "json").out
+            return [w["state"] for w in yard.parse_stream(text) or [] if "state" in w] or text
+        yard.poll(lambda: "left" in str(states()).lower(), "worker that left", details=states)
+        self.assertNotIn("silent", self.yard.ctl_ok("workers").out)
+        yard.poll(lambda: "w1" not in self.yard.ctl_ok("workers").out, "end of its lease")
 
 
 if __name__ == "__main__":

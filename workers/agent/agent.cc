@@ -29,29 +29,29 @@ std::string Platform() {
 
 }  // namespace
 
-Agent::Agent(AgentOptions options, WorkDir work_dir, DataRoots data_roots,
-             Devices devices, std::shared_ptr<grpc::Channel> channel,
+Agent::Agent(AgentOptions options, WorkDir* work_dir, DataRoots data_roots,
+             const Devices* devices, std::shared_ptr<grpc::Channel> channel,
              Clock* clock)
     : options_(std::move(options)),
-      work_dir_(std::move(work_dir)),
+      work_dir_(work_dir),
       data_roots_(std::move(data_roots)),
-      devices_(std::move(devices)),
+      devices_(devices),
       clock_(clock),
       inbox_(kInboxLimit),
       last_turn_seconds_(absl::ToUnixSeconds(clock->Now())),
-      health_(work_dir_.health(), clock),
+      health_(work_dir_->health(), clock),
       core_(options_.core),
       artifacts_(channel, {.backoff = options_.backoff}, options_.seed + 1),
-      cache_({.folder = work_dir_.cache(),
+      cache_({.folder = work_dir_->cache(),
               .limit_bytes = options_.cache_limit_bytes},
              &artifacts_, clock),
-      spool_({.folder = work_dir_.spool()}, clock),
-      context_{.work_dir = &work_dir_,
+      spool_({.folder = work_dir_->spool()}, clock),
+      context_{.work_dir = work_dir_,
                .data_roots = &data_roots_,
                .cache = &cache_,
                .artifacts = &artifacts_,
                .spool = &spool_,
-               .devices = &devices_,
+               .devices = devices_,
                .clock = clock,
                .runner = options_.runner,
                .cores = options_.cores,
@@ -79,11 +79,11 @@ SessionOptions Agent::MakeSessionOptions() const {
 
 MachineReport Agent::DescribeMachine() const {
   MachineReport report;
-  for (const auto& device : devices_) {
+  for (const auto& device : *devices_) {
     report.devices.push_back({device->Describe(), device->Sample(0)});
   }
   struct statvfs disk;
-  if (statvfs(work_dir_.path().c_str(), &disk) == 0 && disk.f_blocks > 0) {
+  if (statvfs(work_dir_->path().c_str(), &disk) == 0 && disk.f_blocks > 0) {
     report.disk = DiskSpace{
         .free_bytes = uint64_t{disk.f_bavail} * uint64_t{disk.f_frsize},
         .size_bytes = uint64_t{disk.f_blocks} * uint64_t{disk.f_frsize}};
@@ -109,7 +109,9 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
   callbacks.on_disconnected = [this, warned](const grpc::Status& status) {
     if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
       replaced_ = true;
-      RequestLeave();
+      inbox_.PostNow(LeaveRequested{});
+      // What was adopted is over: nothing to wait for.
+      if (!options_.adopted.empty()) inbox_.PostNow(LeaveRequested{});
     }
     const std::string reason =
         status.ok() ? "it ended the stream"
@@ -128,6 +130,7 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
 
 absl::Status Agent::Start() {
   if (absl::Status status = cache_.Open(); !status.ok()) return status;
+  if (!options_.adopted.empty()) Adopt();
   session_.Start();
   return absl::OkStatus();
 }
@@ -137,7 +140,39 @@ bool Agent::Responds(absl::Duration patience) const {
   return clock_->Now() - last <= std::max(patience, 2 * kLongestTurn);
 }
 
-void Agent::RequestLeave(absl::Time by) { inbox_.PostNow(LeaveRequested{by}); }
+void Agent::RequestLeave(absl::Time by) {
+  asked_to_leave_ = true;
+  inbox_.PostNow(LeaveRequested{by});
+}
+
+// Before the first word to the server, which is to hear of them in it.
+void Agent::Adopt() {
+  for (const KeptAttempt& kept : options_.adopted) {
+    attempts_[kept.key] = std::make_unique<AttemptWork>(&context_, kept.key);
+  }
+  for (const Effect& effect :
+       core_.Handle(clock_->Now(), Adopted{options_.adopted})) {
+    Perform(effect);
+  }
+  published_ = core_.snapshot();
+  session_.Publish(published_);
+}
+
+void Agent::Keep() {
+  const Kept kept{options_.name, options_.instance_id, core_.Kept()};
+  if (replaced_ || kept.attempts.empty()) {  // replaced: nobody would take it
+    work_dir_->ForgetKept();
+    return;
+  }
+  if (absl::Status status = work_dir_->Keep(kept); status.ok()) {
+    spdlog::warn(
+        "{} attempts could not be handed over: kept in {} for the next start",
+        kept.attempts.size(), work_dir_->path());
+  } else {
+    spdlog::error("{} attempts could not be handed over, and not be kept: {}",
+                  kept.attempts.size(), std::string(status.message()));
+  }
+}
 
 absl::Status Agent::Run() {
   while (!core_.done()) {
@@ -156,6 +191,7 @@ absl::Status Agent::Run() {
     published_ = snapshot;
     session_.Publish(std::move(snapshot));
   }
+  Keep();
   session_.Stop();
   if (!replaced_) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(

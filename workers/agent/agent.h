@@ -2,7 +2,7 @@
 // what it wants, and around it the streams, the spool, the cache and the
 // attempts.
 //
-//   Agent agent(options, std::move(work_dir), std::move(devices), channel,
+//   Agent agent(options, &work_dir, data_roots, &devices, channel,
 //               RealClock());
 //   RETURN_IF_ERROR(agent.Start());
 //   agent.Run();                       // until it has left
@@ -48,6 +48,8 @@ struct AgentOptions {
   uint64_t cache_limit_bytes = 0;
   uint32_t cores = 1;  // of the machine, for runners
   uint32_t seed = 0;   // of all random pauses
+  // Hands over what an earlier process of that instance_id kept, and leaves.
+  std::vector<KeptAttempt> adopted;
   CoreOptions core;
   BackoffOptions backoff;
   // Called when the server took us in, on a thread of the session.
@@ -56,8 +58,9 @@ struct AgentOptions {
 
 class Agent {
  public:
-  Agent(AgentOptions options, WorkDir work_dir, DataRoots data_roots,
-        Devices devices, std::shared_ptr<grpc::Channel> channel, Clock* clock);
+  Agent(AgentOptions options, WorkDir* work_dir, DataRoots data_roots,
+        const Devices* devices, std::shared_ptr<grpc::Channel> channel,
+        Clock* clock);
   ~Agent();
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
@@ -70,6 +73,8 @@ class Agent {
   void RequestLeave(absl::Time by = absl::InfiniteFuture());
   // After Run: it left since it had nothing to do for core.idle_limit.
   bool left_idle() const { return core_.left_idle(); }
+  // Whether RequestLeave was called.
+  bool asked_to_leave() const { return asked_to_leave_; }
   // Whether the loop has turned within `patience`. Thread-safe.
   bool Responds(absl::Duration patience) const;
 
@@ -78,7 +83,10 @@ class Agent {
   SessionCallbacks MakeSessionCallbacks();
   // As of now.
   MachineReport DescribeMachine() const;
+  void Adopt();
   void Perform(const Effect& effect);
+  // What the server has not taken note of goes to the work folder.
+  void Keep();
   // One per kind of effect.
   void Do(const Prepare& effect);
   void Do(const Abort& effect);
@@ -93,12 +101,13 @@ class Agent {
   void Do(const Exit&) {}
 
   const AgentOptions options_;
-  const WorkDir work_dir_;
+  WorkDir* const work_dir_;
   const DataRoots data_roots_;
-  const Devices devices_;
+  const Devices* const devices_;
   Clock* const clock_;
   Inbox inbox_;
-  std::atomic<bool> replaced_ = false;      // set by the session's threads
+  std::atomic<bool> replaced_ = false;  // set by the session's threads
+  std::atomic<bool> asked_to_leave_ = false;
   std::atomic<int64_t> last_turn_seconds_;  // by clock_, Unix time
   HealthFile health_;                       // renewed by the session's threads
   Core core_;

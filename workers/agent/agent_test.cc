@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -35,7 +36,8 @@ using Status = v1::AttemptStatus;
 class Worker {
  public:
   Worker(const FakeServer& server, const std::string& work_dir,
-         const std::string& data_root, const std::string& runner) {
+         const std::string& data_root, const std::string& runner,
+         absl::Duration leave_timeout) {
     AgentOptions options{.name = "w1",
                          .instance_id = "i1",
                          .version = "test",
@@ -45,12 +47,16 @@ class Worker {
     options.backoff = {.first = absl::Milliseconds(2),
                        .longest = absl::Milliseconds(20)};
     options.core.grace = absl::Milliseconds(200);
-    Devices devices;
-    devices.push_back(MakeCpuDevice());
-    agent_ = std::make_unique<Agent>(
-        std::move(options), *WorkDir::Open(work_dir),
-        *DataRoots::Make({data_root}), std::move(devices), server.Channel(),
-        RealClock());
+    options.core.leave_timeout = leave_timeout;
+    devices_.push_back(MakeCpuDevice());
+    work_dir_ = *WorkDir::Open(work_dir);
+    if (work_dir_->kept()) {
+      options.instance_id = work_dir_->kept()->instance;
+      options.adopted = work_dir_->kept()->attempts;
+    }
+    agent_ = std::make_unique<Agent>(std::move(options), &*work_dir_,
+                                     *DataRoots::Make({data_root}), &devices_,
+                                     server.Channel(), RealClock());
     EXPECT_TRUE(agent_->Start().ok());
     thread_ = std::thread([this] { agent_->Run(); });
   }
@@ -65,6 +71,8 @@ class Worker {
   void Join() { thread_.join(); }
 
  private:
+  Devices devices_;
+  std::optional<WorkDir> work_dir_;
   std::unique_ptr<Agent> agent_;
   std::thread thread_;
 };
@@ -79,9 +87,11 @@ class AgentTest : public ::testing::Test {
     fs::create_directory(data_);
     Start();
   }
-  void Start(const std::string& runner = FAKE_RUNNER) {
+  void Start(const std::string& runner = FAKE_RUNNER,
+             absl::Duration leave_timeout = absl::Seconds(10)) {
     worker_.reset();
-    worker_ = std::make_unique<Worker>(server_, dir_ / "state", data_, runner);
+    worker_ = std::make_unique<Worker>(server_, dir_ / "state", data_, runner,
+                                       leave_timeout);
   }
   v1::DesiredAttempt Training(const std::string& mode) {
     return FakeServer::Training(7, mode, data_);
@@ -319,6 +329,34 @@ TEST_F(AgentTest, HandsItsWorkBackWhenItLeaves) {
   EXPECT_TRUE(server_.last_report().leaving());
   server_.Want({});
   worker_->Join();
+}
+
+TEST_F(AgentTest, WhatItCouldNotHandOverTheNextOneDoes) {
+  Start(FAKE_RUNNER, absl::Milliseconds(300));
+  server_.Want({Training("train")});
+  Await(Status::PHASE_RUNNING);
+  server_.set_broken_transfers(1'000'000'000);
+  EXPECT_TRUE(server_.AwaitTelemetry(
+      [](const auto& records) { return records.size() > 3; }));
+  worker_->Leave();
+  worker_->Join();
+  EXPECT_EQ(Await(Status::PHASE_STOPPING).checkpoint().step(), 0u);
+  EXPECT_TRUE(fs::exists(dir_ / "state/kept.json"));
+  EXPECT_TRUE(server_.blobs().empty());
+
+  server_.set_broken_transfers(0);
+  Start();
+  const Status status = Await(Status::PHASE_ENDED);
+  EXPECT_EQ(status.outcome(), v1::Attempt::OUTCOME_PREEMPTED);
+  EXPECT_GT(status.checkpoint().step(), 0u);
+  EXPECT_EQ(server_.blobs().at(status.checkpoint().artifact()),
+            absl::StrCat(status.checkpoint().step()));
+  EXPECT_TRUE(server_.last_report().leaving());
+  EXPECT_EQ(server_.last_report().instance_id(), "i1");
+  server_.Want({});
+  worker_->Join();  // by itself: all is handed over
+  EXPECT_FALSE(fs::exists(dir_ / "state/kept.json"));
+  EXPECT_TRUE(fs::is_empty(dir_ / "state/attempts"));
 }
 
 TEST_F(AgentTest, AFolderHasOneWorker) {

@@ -35,6 +35,7 @@ void Core::LeaveWhenIdle() {
 }
 
 void Core::StopUnwanted() {
+  if (!heard_) return;  // of what was adopted nothing is known yet
   for (auto& [key, attempt] : attempts_) {
     const auto wanted = std::find_if(
         desired_.begin(), desired_.end(),
@@ -145,13 +146,14 @@ void Core::Leave() {
   const bool any_process =
       std::any_of(attempts_.begin(), attempts_.end(),
                   [](const auto& entry) { return HasProcess(entry.second); });
-  if (!any_process && leave_until_ == absl::InfiniteFuture()) {
+  const bool asked = leave_requests_ > 0;  // else: until all is handed over
+  if (asked && !any_process && leave_until_ == absl::InfiniteFuture()) {
     leave_until_ = now_ + options_.leave_timeout;
   }
   const bool all_ended = std::all_of(
       attempts_.begin(), attempts_.end(),
       [](const auto& entry) { return entry.second.stage == Stage::kEnded; });
-  const bool nobody_to_tell = stream_ == 0 && all_ended;
+  const bool nobody_to_tell = asked && stream_ == 0 && all_ended;
   if (done_ || !(attempts_.empty() || nobody_to_tell ||
                  (leaving_fast() && !any_process) || now_ >= leave_until_ ||
                  now_ >= leave_at_latest_)) {
@@ -191,6 +193,41 @@ Snapshot Core::snapshot() const {
     snapshot.attempts.push_back(std::move(status));
   }
   return snapshot;
+}
+
+std::vector<KeptAttempt> Core::Kept() const {
+  std::vector<KeptAttempt> kept;
+  for (const auto& [key, attempt] : attempts_) {
+    if (attempt.stop == Stop::kForget) continue;
+    KeptAttempt& one = kept.emplace_back();
+    one.key = key;
+    one.checkpoint = attempt.checkpoint;
+    if (attempt.stop >= Stop::kCancel) {
+      one.outcome = Outcome::kCancelled;
+    } else if (attempt.stage < Stage::kWrappingUp) {
+      one.outcome = Outcome::kPreempted;  // its process ends with this one
+    } else if (HasFinished(attempt)) {
+      one.outcome = Outcome::kSucceeded;
+      one.outputs = attempt.outputs;
+      if (one.outputs.empty()) one.unsent_outputs = attempt.terminal->outputs;
+    } else {
+      one.outcome = attempt.verdict.outcome;
+      one.failure = attempt.verdict.failure;
+    }
+    const uint64_t stored = attempt.checkpoint ? attempt.checkpoint->step : 0;
+    if (attempt.newest && attempt.newest->step > stored &&
+        (one.outcome == Outcome::kPreempted ||
+         one.outcome == Outcome::kFailed)) {
+      one.unsent = attempt.newest;
+    }
+  }
+  return kept;
+}
+
+// Also one whose outputs were given up to leave faster.
+bool Core::HasFinished(const Attempt& attempt) {
+  return attempt.verdict.outcome == Outcome::kSucceeded ||
+         (attempt.aborted && attempt.outputs_asked);
 }
 
 Phase Core::PhaseOf(const Attempt& attempt) {

@@ -24,6 +24,10 @@
 // without a report. An attempt waits in kWaiting for devices whose earlier
 // attempt is still stopping.
 //
+// A core that adopts attempts an earlier process kept does nothing else: it
+// hands them over, as one that leaves, and is done when the server has taken
+// note of all.
+//
 // Not thread-safe: the agent's loop owns it.
 #pragma once
 
@@ -48,6 +52,10 @@ struct DesiredReceived {
   uint64_t stream = 0;
   uint64_t sequence = 0;
   std::vector<DesiredAttempt> attempts;
+};
+// First of all, if at all: what the process before this one kept.
+struct Adopted {
+  std::vector<KeptAttempt> attempts;
 };
 // A new stream: sequences start over.
 struct StreamOpened {
@@ -105,7 +113,7 @@ struct LeaveRequested {
 // Time passed.
 struct Tick {};
 
-using Event = std::variant<DesiredReceived, StreamOpened, Prepared,
+using Event = std::variant<DesiredReceived, Adopted, StreamOpened, Prepared,
                            RunnerStarted, CheckpointWritten, RunnerReported,
                            RunnerExited, CheckpointUploaded, OutputsUploaded,
                            TelemetryFlushed, Released, LeaveRequested, Tick>;
@@ -192,6 +200,8 @@ class Core {
   // When to Handle a Tick at the latest. InfiniteFuture: never.
   absl::Time NextDeadline() const;
   Snapshot snapshot() const;
+  // What the server has not taken note of: for the next process, once done.
+  std::vector<KeptAttempt> Kept() const;
   // True once Exit was asked for.
   bool done() const { return done_; }
   // Whether it left since it had nothing to do for options.idle_limit.
@@ -226,6 +236,7 @@ class Core {
     bool outputs_done = false;
     bool aborted = false;  // uploads were given up to leave faster
     absl::Time flush_until = absl::InfiniteFuture();
+    std::optional<LocalCheckpoint> newest;  // that the runner wrote
     Verdict verdict;
     // What is told.
     std::optional<Checkpoint> checkpoint;
@@ -235,6 +246,7 @@ class Core {
 
   // One per kind of event.
   void On(const DesiredReceived& event);
+  void On(const Adopted& event);
   void On(const StreamOpened& event);
   void On(const Prepared& event);
   void On(const RunnerStarted& event);
@@ -263,7 +275,8 @@ class Core {
   static bool HasProcess(const Attempt& attempt);
   static Phase PhaseOf(const Attempt& attempt);
   Attempt* Find(const AttemptKey& key);
-  bool leaving() const { return leave_requests_ > 0; }
+  static bool HasFinished(const Attempt& attempt);
+  bool leaving() const { return handing_over_ || leave_requests_ > 0; }
   bool leaving_fast() const { return leave_requests_ > 1; }
   bool DevicesBusy(const AttemptKey& key, const Attempt& attempt) const;
 
@@ -274,6 +287,8 @@ class Core {
   std::vector<DesiredAttempt> desired_;
   uint64_t stream_ = 0;
   uint64_t applied_sequence_ = 0;
+  bool heard_ = false;         // the server's word, once
+  bool handing_over_ = false;  // what was adopted, and nothing else
   absl::Time idle_since_ = absl::InfiniteFuture();  // it has an attempt
   bool left_idle_ = false;
   int leave_requests_ = 0;

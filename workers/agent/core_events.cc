@@ -13,8 +13,32 @@ void Core::On(const StreamOpened& event) {
   applied_sequence_ = 0;
 }
 
+void Core::On(const Adopted& event) {
+  handing_over_ = true;
+  for (const KeptAttempt& kept : event.attempts) {
+    Attempt& attempt = attempts_[kept.key];
+    attempt.stage = Stage::kWrappingUp;
+    attempt.stop =
+        kept.outcome == Outcome::kCancelled ? Stop::kCancel : Stop::kPreempt;
+    attempt.verdict = {.outcome = kept.outcome, .failure = kept.failure};
+    attempt.checkpoint = kept.checkpoint;
+    if (kept.outcome == Outcome::kSucceeded) {
+      attempt.outputs = kept.outputs;
+      attempt.outputs_asked = kept.unsent_outputs.empty();
+      attempt.outputs_done = attempt.outputs_asked;
+      attempt.terminal = {.kind = TerminalEvent::Kind::kFinished,
+                          .outputs = kept.unsent_outputs};
+    }
+    attempt.newest = kept.unsent;
+    if (!kept.unsent) continue;
+    effects_.push_back(UploadCheckpoint{kept.key, ++attempt.uploads_asked,
+                                        kept.unsent->step, kept.unsent->path});
+  }
+}
+
 void Core::On(const DesiredReceived& event) {
   if (event.stream != stream_) return;  // of a stream that broke
+  heard_ = true;
   applied_sequence_ = event.sequence;
   std::vector<DesiredAttempt> previous =
       std::exchange(desired_, event.attempts);
@@ -48,6 +72,7 @@ void Core::On(const RunnerStarted& event) {
 void Core::On(const CheckpointWritten& event) {
   Attempt* attempt = Find(event.key);
   if (attempt == nullptr || !HasProcess(*attempt)) return;
+  attempt->newest = {event.step, event.path};
   if (attempt->stop > Stop::kPreempt || leaving_fast()) return;
   effects_.push_back(UploadCheckpoint{event.key, ++attempt->uploads_asked,
                                       event.step, event.path});

@@ -118,6 +118,7 @@ class Player {
     return core_.snapshot().attempts.at(i);
   }
   Snapshot snapshot() const { return core_.snapshot(); }
+  std::vector<KeptAttempt> Kept() const { return core_.Kept(); }
   absl::Duration UntilNext() const { return core_.NextDeadline() - now_; }
   bool done() const { return core_.done(); }
   bool left_idle() const { return core_.left_idle(); }
@@ -412,6 +413,87 @@ TEST(CoreTest, LosingTheServerStopsNothing) {
   EXPECT_EQ(p.Do(StreamOpened{2}), "");
   EXPECT_EQ(p.After(absl::Hours(100)), "");
   EXPECT_EQ(p.State(), "7.1 RUNNING");
+}
+
+TEST(CoreTest, ACheckpointThatCouldNotBeHandedOverIsKeptAndHandedOverLater) {
+  Player p;
+  p.Run(kA);
+  p.Do(CheckpointWritten{kA, 20, "/c1"});
+  p.Do(CheckpointUploaded{kA, 1, Checkpoint{20, "sha256:a", 1}});
+  EXPECT_EQ(p.Do(LeaveRequested{}), "stop 7.1");
+  EXPECT_EQ(p.Do(CheckpointWritten{kA, 40, "/c2"}), "checkpoint@40 7.1");
+  p.Do(RunnerReported{kA, Stopped()});
+  p.Exit(kA, 0);
+  EXPECT_EQ(p.After(absl::Seconds(10)), "exit");  // the server is away
+  const KeptAttempt kept{.key = kA,
+                         .outcome = Outcome::kPreempted,
+                         .checkpoint = Checkpoint{20, "sha256:a", 1},
+                         .unsent = LocalCheckpoint{40, "/c2"}};
+  ASSERT_EQ(p.Kept(), std::vector<KeptAttempt>{kept});
+
+  Player next;
+  EXPECT_EQ(next.Do(Adopted{{kept}}), "checkpoint@40 7.1");
+  EXPECT_EQ(next.State(), "7.1 STOPPING");
+  EXPECT_TRUE(next.snapshot().leaving);
+  EXPECT_EQ(next.Status().checkpoint->step, 20u);
+  EXPECT_EQ(next.After(absl::Hours(1)), "");  // it waits for the server
+  EXPECT_EQ(next.Want({next.Wanted(kA), next.Wanted(kB)}), "");
+  EXPECT_EQ(next.State(), "7.1 STOPPING, 8.1 ENDED PREEMPTED");  // none new
+  EXPECT_EQ(next.Want({next.Wanted(kA)}), "release 8.1");
+  next.Do(Released{kB});
+  EXPECT_EQ(next.Do(CheckpointUploaded{kA, 1, Checkpoint{40, "sha256:b", 1}}),
+            "flush 7.1");
+  next.Do(TelemetryFlushed{kA});
+  EXPECT_EQ(next.State(), "7.1 ENDED PREEMPTED");
+  EXPECT_EQ(next.Status().checkpoint->step, 40u);
+  EXPECT_EQ(next.Want({}), "release 7.1");
+  EXPECT_EQ(next.Do(Released{kA}), "exit");
+  EXPECT_TRUE(next.Kept().empty());
+}
+
+TEST(CoreTest, OutputsThatCouldNotBeHandedOverAreKeptAndHandedOverLater) {
+  Player p;
+  p.Run(kA);
+  p.Do(RunnerReported{kA, Finished({"model", "report"})});
+  EXPECT_EQ(p.Exit(kA, 0), "outputs[model report] 7.1");
+  p.Do(LeaveRequested{});
+  EXPECT_EQ(p.Do(LeaveRequested{}), "abort 7.1, exit");
+  const KeptAttempt kept{.key = kA,
+                         .outcome = Outcome::kSucceeded,
+                         .unsent_outputs = {"model", "report"}};
+  ASSERT_EQ(p.Kept(), std::vector<KeptAttempt>{kept});
+  p.Do(OutputsUploaded{kA, {}, Failure{}});  // given up
+  ASSERT_EQ(p.Kept(), std::vector<KeptAttempt>{kept});
+
+  Player next;
+  EXPECT_EQ(next.Do(Adopted{{kept}}), "outputs[model report] 7.1");
+  EXPECT_EQ(next.Do(OutputsUploaded{kA, {{"model", "sha256:x", 3}}}),
+            "flush 7.1");
+  next.Do(TelemetryFlushed{kA});
+  EXPECT_EQ(next.State(), "7.1 ENDED SUCCEEDED");
+  EXPECT_EQ(next.Status().outputs[0].name, "model");
+  // Stored, but not told: told again.
+  ASSERT_EQ(next.Kept().size(), 1u);
+  EXPECT_EQ(next.Kept()[0].outputs.size(), 1u);
+  EXPECT_TRUE(next.Kept()[0].unsent_outputs.empty());
+}
+
+TEST(CoreTest, WhatTheServerGaveUpMeanwhileIsDropped) {
+  Player p;
+  EXPECT_EQ(p.Do(Adopted{{{.key = kA, .unsent = LocalCheckpoint{4, "/c"}}}}),
+            "checkpoint@4 7.1");
+  EXPECT_EQ(p.Want({}), "abort 7.1, release 7.1");
+  EXPECT_TRUE(p.Kept().empty());
+  EXPECT_EQ(p.Do(Released{kA}), "exit");
+}
+
+TEST(CoreTest, AskedToLeaveItKeepsWhatItAdopted) {
+  Player p;
+  const KeptAttempt kept{.key = kA, .unsent = LocalCheckpoint{4, "/c"}};
+  p.Do(Adopted{{kept}});
+  EXPECT_EQ(p.Do(LeaveRequested{}), "");
+  EXPECT_EQ(p.After(absl::Seconds(10)), "exit");
+  EXPECT_EQ(p.Kept(), std::vector<KeptAttempt>{kept});
 }
 
 TEST(CoreTest, HoldsNoMoreThanItsLimit) {

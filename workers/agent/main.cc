@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -31,6 +32,7 @@ namespace trainyard::agent {
 namespace {
 
 constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
 
 // Waits for SIGTERM and SIGINT on a thread of its own, so that no handler runs
 // in the midst of other code. All threads must have them blocked.
@@ -106,9 +108,54 @@ absl::Status OnIdle(const CommandLine& line) {
                                          ": ended with status ", code));
 }
 
+// Until it has left: asked to by a signal or a spot notice, or by itself.
+absl::Status Serve(Agent& agent, const CommandLine& line,
+                   const ServiceNotifier& notifier) {
+  const Signals signals(&agent, notifier);
+  RETURN_IF_ERROR(agent.Start());
+  notifier.Ready(absl::StrCat("works for ", line.server));
+  const Watchdog watchdog(notifier, [&agent, &notifier] {
+    return agent.Responds(notifier.watchdog_interval());
+  });
+  const SpotWatch spot(line.spot, [&agent](const SpotNotice& notice) {
+    const absl::Time by = LeaveBy(notice, RealClock()->Now());
+    spdlog::warn("spot notice: leaving by {}", absl::FormatTime(by));
+    agent.RequestLeave(by);
+  });
+  return agent.Run();
+}
+
+// What the worker before this one kept goes to the server under its name and
+// instance: to the server it is the same worker, which comes back to finish
+// leaving. False: this one is to leave too.
+absl::StatusOr<bool> HandOver(AgentOptions options, const CommandLine& line,
+                              WorkDir& work_dir, const DataRoots& data_roots,
+                              const Devices& devices,
+                              const std::shared_ptr<grpc::Channel>& channel,
+                              const ServiceNotifier& notifier) {
+  const Kept kept = *work_dir.kept();
+  if (kept.worker != line.name) {
+    spdlog::error("{} attempts that worker {} kept are dropped: this one is {}",
+                  kept.attempts.size(), kept.worker, line.name);
+    work_dir.ForgetKept();
+    return true;
+  }
+  spdlog::info("hands over {} attempts that were kept", kept.attempts.size());
+  options.instance_id = kept.instance;
+  options.adopted = kept.attempts;
+  options.on_connected = nullptr;
+  Agent agent(std::move(options), &work_dir, data_roots, &devices, channel,
+              RealClock());
+  const absl::Status status = Serve(agent, line, notifier);
+  // Replaced: another of the name came in between, so they are over.
+  if (!status.ok() && !absl::IsFailedPrecondition(status)) return status;
+  return !agent.asked_to_leave();
+}
+
 absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
-  ASSIGN_OR_RETURN(DataRoots data_roots, DataRoots::Make(line.data_roots));
-  ASSIGN_OR_RETURN(Devices devices, FindDevices(line.devices));
+  ASSIGN_OR_RETURN(const DataRoots data_roots,
+                   DataRoots::Make(line.data_roots));
+  ASSIGN_OR_RETURN(const Devices devices, FindDevices(line.devices));
   ASSIGN_OR_RETURN(WorkDir work_dir, WorkDir::Open(line.work_dir));
   for (const auto& device : devices) {
     spdlog::info("device {}: {}", device->Describe().id,
@@ -122,6 +169,8 @@ absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
                                .security = line.security,
                                .token_file = work_dir.token_file()},
                               WaitOrLeave));
+  const std::shared_ptr<grpc::Channel> channel =
+      MakeWorkerChannel(line.server, security);
 
   std::random_device random;
   AgentOptions options{.name = line.name,
@@ -142,23 +191,24 @@ absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
                 line.server.c_str());
     std::fflush(stdout);
   };
-  Agent agent(std::move(options), std::move(work_dir), std::move(data_roots),
-              std::move(devices), MakeWorkerChannel(line.server, security),
+  if (work_dir.kept()) {
+    ASSIGN_OR_RETURN(const bool stay,
+                     HandOver(options, line, work_dir, data_roots, devices,
+                              channel, notifier));
+    if (!stay) return absl::OkStatus();
+  }
+  Agent agent(std::move(options), &work_dir, data_roots, &devices, channel,
               RealClock());
-  const Signals signals(&agent, notifier);
-  RETURN_IF_ERROR(agent.Start());
-  notifier.Ready(absl::StrCat("works for ", line.server));
-  const Watchdog watchdog(notifier, [&agent, &notifier] {
-    return agent.Responds(notifier.watchdog_interval());
-  });
-  const SpotWatch spot(line.spot, [&agent](const SpotNotice& notice) {
-    const absl::Time by = LeaveBy(notice, RealClock()->Now());
-    spdlog::warn("spot notice: leaving by {}", absl::FormatTime(by));
-    agent.RequestLeave(by);
-  });
-  RETURN_IF_ERROR(agent.Run());
+  RETURN_IF_ERROR(Serve(agent, line, notifier));
   if (agent.left_idle()) return OnIdle(line);
   return absl::OkStatus();
+}
+
+// What an installer runs before it hands the options to a service manager:
+// what Run would stumble over before it asks the server for anything.
+absl::Status Check(const CommandLine& line) {
+  RETURN_IF_ERROR(DataRoots::Make(line.data_roots).status());
+  return FindDevices(line.devices).status();
 }
 
 // The exit status, after saying what went wrong.
@@ -175,11 +225,20 @@ int Main(int argc, char** argv) {
     return *exit;
   }
   if (line.health) {
-    return Report(CheckHealth(WorkDir::HealthFileIn(line.work_dir),
-                              *line.health, RealClock()->Now()));
+    const absl::Status well = CheckHealth(WorkDir::HealthFileIn(line.work_dir),
+                                          *line.health, RealClock()->Now());
+    if (well.ok()) {
+      std::puts(line.health == HealthKind::kReady ? "ready" : "live");
+    }
+    return Report(well);
   }
   absl::Status status =
       InitLogging("trainyard-worker", line.log_level, line.log_format);
+  if (line.check) {
+    if (status.ok()) status = Check(line);
+    if (status.ok()) std::puts("the options are right");
+    return Report(status) == 0 ? 0 : kWrongUsage;
+  }
   if (status.ok()) {
     // Before any thread: it changes the environment.
     const ServiceNotifier notifier = ServiceNotifier::FromEnvironment();

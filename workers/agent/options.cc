@@ -119,7 +119,10 @@ absl::Status Finish(const Raw& raw, CommandLine& line) {
   ASSIGN_OR_RETURN(line.labels, ParseLabels(raw.labels));
   if (!line.security.token_file.empty()) line.security.token.clear();
   RETURN_IF_ERROR(CheckSecurity(line.server, line.security));
-  if (line.data_roots.empty()) line.data_roots = DataRoots::Default();
+  // Whoever checks is not who will run it: his home folder says nothing.
+  if (line.data_roots.empty() && !line.check) {
+    line.data_roots = DataRoots::Default();
+  }
   absl::StatusOr<uint64_t> limit = ParseBytes(raw.cache_limit);
   RETURN_IF_ERROR(WithContext(limit.status(), "--cache-limit"));
   line.cache_limit_bytes = *limit;
@@ -204,6 +207,9 @@ std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& line) {
   app.add_option("--checkpoint-grace", raw.checkpoint_grace,
                  "How long a runner may take for its last checkpoint")
       ->capture_default_str();
+  app.add_flag("--check", line.check,
+               "Check the options and what they name, and exit with 0, or 2 "
+               "and what is wrong");
   app.add_option(
          "--health", raw.health,
          "Exit with 0 if the worker that uses --work-dir is ready (connected) "

@@ -15,8 +15,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "proto/channel/channel.h"
-#include "workers/agent/health.h"
 #include "workers/agent/cloud/spot_watch.h"
+#include "workers/agent/health.h"
 
 namespace trainyard::agent {
 
@@ -36,6 +36,7 @@ struct CommandLine {
   absl::Duration checkpoint_grace;
   // Asks how the worker of that work folder is, instead of being one.
   std::optional<HealthKind> health;
+  bool check = false;  // only check the command line and what it names
   SpotWatchOptions spot;
   absl::Duration idle_limit = absl::InfiniteDuration();
   std::string idle_command;  // run by sh after it left idle; empty: none

@@ -63,6 +63,27 @@ struct AttemptStatus {
   friend bool operator==(const AttemptStatus&, const AttemptStatus&) = default;
 };
 
+// A checkpoint that the runner wrote and that is not in the artifact store.
+struct LocalCheckpoint {
+  uint64_t step = 0;
+  std::string path;  // as the runner said it
+  friend bool operator==(const LocalCheckpoint&,
+                         const LocalCheckpoint&) = default;
+};
+
+// An attempt that is over and could not be handed over to the server before
+// the worker left. Its folder stays.
+struct KeptAttempt {
+  AttemptKey key;
+  Outcome outcome = Outcome::kPreempted;
+  std::optional<Failure> failure;           // with kFailed
+  std::optional<Checkpoint> checkpoint;     // stored
+  std::optional<LocalCheckpoint> unsent;    // newer than `checkpoint`
+  std::vector<Output> outputs;              // stored; with kSucceeded
+  std::vector<std::string> unsent_outputs;  // instead of `outputs`
+  friend bool operator==(const KeptAttempt&, const KeptAttempt&) = default;
+};
+
 enum class Action { kRun, kPreempt, kCancel };
 
 struct DesiredAttempt {

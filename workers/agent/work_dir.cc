@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -85,16 +86,54 @@ absl::StatusOr<WorkDir> WorkDir::Open(const std::string& path) {
         "--work-dir ", path,
         ": another trainyard-worker is using it; give each its own"));
   }
-  const std::string attempts = real + "/attempts";
-  for (const auto& folder : fs::directory_iterator(attempts, error)) {
-    EndLeftRunner(folder.path().string());
+  WorkDir dir(real, std::move(lock));
+  dir.ReadKept();
+  std::set<std::string> keep;
+  if (dir.kept_) {
+    for (const KeptAttempt& attempt : dir.kept_->attempts) {
+      keep.insert(dir.attempt(attempt.key));
+    }
   }
-  fs::remove_all(attempts, error);
+  const std::string attempts = real + "/attempts";
+  std::vector<std::string> left;  // removing while listing is undefined
+  for (const auto& folder : fs::directory_iterator(attempts, error)) {
+    left.push_back(folder.path().string());
+  }
+  for (const std::string& folder : left) {
+    EndLeftRunner(folder);
+    if (!keep.contains(folder)) fs::remove_all(folder, error);
+  }
   fs::remove_all(real + "/spool", error);
   for (const char* name : {"/attempts", "/spool", "/cache"}) {
     RETURN_IF_ERROR(MakeFolder(real + name));
   }
-  return WorkDir(real, std::move(lock));
+  return dir;
+}
+
+void WorkDir::ReadKept() {
+  absl::StatusOr<std::optional<Kept>> kept = agent::ReadKept(kept_file());
+  if (kept.ok()) {
+    kept_ = *std::move(kept);
+  } else {  // its attempts are lost; those that come are not
+    spdlog::error("what the worker kept when it left cannot be used: {}",
+                  std::string(kept.status().message()));
+  }
+}
+
+absl::Status WorkDir::Keep(const Kept& kept) const {
+  for (const KeptAttempt& one : kept.attempts) {
+    std::error_code error;
+    const std::string folder = attempt(one.key);
+    if (!fs::exists(folder, error)) continue;  // it never started
+    RETURN_IF_ERROR(SyncTree(folder));
+  }
+  return WriteKept(kept_file(), kept);
+}
+
+void WorkDir::ForgetKept() {
+  kept_.reset();
+  std::error_code error;
+  fs::remove(kept_file(), error);
 }
 
 std::string WorkDir::attempt(const AttemptKey& key) const {

@@ -9,17 +9,21 @@
 //                         uploads/ (checkpoints on their way)
 //   cache/                inputs by hash (input_cache.h); outlives the worker
 //   spool/                telemetry on its way
+//   kept.json             what the worker could not hand over when it left
+//                         (kept.h); its attempts' folders stay
 //   worker.token          the worker's own token, where the server needs one
 #pragma once
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "workers/agent/fd.h"
+#include "workers/agent/kept.h"
 #include "workers/agent/types.h"
 
 namespace trainyard::agent {
@@ -27,8 +31,8 @@ namespace trainyard::agent {
 class WorkDir {
  public:
   // Makes the folder if needed, locks it, ends the runners that an earlier
-  // worker left and removes their folders. FAILED_PRECONDITION: another worker
-  // is using it.
+  // worker left and removes their folders, but for what it kept.
+  // FAILED_PRECONDITION: another worker is using it.
   static absl::StatusOr<WorkDir> Open(const std::string& path);
 
   const std::string& path() const { return path_; }
@@ -38,6 +42,12 @@ class WorkDir {
   std::string spool() const { return path_ + "/spool"; }
   std::string health() const { return HealthFileIn(path_); }
   std::string attempt(const AttemptKey& key) const;
+  // What the worker before kept; nullopt: nothing, or all is handed over.
+  const std::optional<Kept>& kept() const { return kept_; }
+  // Durably, before the process ends.
+  absl::Status Keep(const Kept& kept) const;
+  // All is handed over, or of no use to anyone.
+  void ForgetKept();
   // Of a folder that another process may hold open.
   static std::string HealthFileIn(const std::string& path) {
     return path + "/health";
@@ -47,8 +57,12 @@ class WorkDir {
   WorkDir(std::string path, Fd lock)
       : path_(std::move(path)), lock_(std::move(lock)) {}
 
+  std::string kept_file() const { return path_ + "/kept.json"; }
+  void ReadKept();
+
   std::string path_;
   Fd lock_;
+  std::optional<Kept> kept_;
 };
 
 // Notes which process works in an attempt's folder, for the next worker.
