@@ -42,6 +42,15 @@ parse_service_options() {
   esac
 }
 
+# check_args [ARGS]: what the program says of them now, rather than at each
+# start. Its own defaults for folders are not the service's: they are not asked.
+check_args() {
+  [ $# -gt 0 ] || return 0
+  local said
+  said=$("$bin/trainyard-$what" "$@" --check 2>&1) ||
+    die "trainyard-$what does not take these arguments: ${said#trainyard-"$what": }"
+}
+
 # Programs that the service needs, one a line. Missing ones are found before
 # anything is changed.
 service_programs() {

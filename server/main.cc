@@ -83,6 +83,14 @@ int CheckHealth(const ServerFlags& flags) {
   return 0;
 }
 
+// What an installer runs before it hands the options to a service manager.
+int CheckOnly(const ServerFlags& flags) {
+  const absl::Status status = CheckFiles(flags);
+  if (!status.ok()) return Fail(status, kWrongUsage);
+  std::puts("the options are right");
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   const absl::StatusOr<ServerFlags> flags = ParseFlags(argc, argv);
   if (!flags.ok()) return Fail(flags.status(), kWrongUsage);
@@ -96,6 +104,7 @@ int Main(int argc, char** argv) {
       !status.ok()) {
     return Fail(status, kWrongUsage);
   }
+  if (flags->check) return CheckOnly(*flags);
   umask(077);
 #ifdef NDEBUG
   // Debian builds Abseil with its search for deadlocks, which would take a

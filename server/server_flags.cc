@@ -2,11 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/address.h"
+#include "base/private_file.h"
 #include "base/status_macros.h"
 #include "base/units.h"
 #include "server/telemetry/metric_table.h"
@@ -63,6 +65,9 @@ void Describe(CLI::App& app, ServerFlags* flags, RawFlags* raw) {
   app.add_flag("--insecure", flags->insecure,
                "allow --listen and --metrics-address beyond this machine "
                "without TLS");
+  app.add_flag("--check", flags->check,
+               "check the options and the files they name, and exit with 0, "
+               "or 2 and what is wrong");
   app.add_flag("--health", flags->health,
                "ask the server at --metrics-address whether it is ready, and "
                "exit with 0 or 1");
@@ -152,7 +157,25 @@ absl::Status Check(const RawFlags& raw, ServerFlags* flags) {
   return CheckAddress("--metrics-address", flags->metrics_address, *flags);
 }
 
+constexpr size_t kMaxFileBytes = 1024 * 1024;
+
 }  // namespace
+
+absl::Status CheckFiles(const ServerFlags& flags) {
+  const std::pair<const char*, const std::string*> files[] = {
+      {"--tls-cert", &flags.tls.cert},
+      {"--tls-key", &flags.tls.key},
+      {"--tls-client-ca", &flags.tls.client_ca},
+      {"--bootstrap-token-hash-file", &flags.bootstrap_token_hash_file}};
+  for (const auto& [flag, path] : files) {
+    if (path->empty()) continue;
+    const absl::Status read = ReadSmallFile(*path, kMaxFileBytes).status();
+    if (read.ok()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, ": ", std::string(read.message())));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<ServerFlags> ParseFlags(int argc, const char* const* argv) {
   ServerFlags flags;

@@ -27,11 +27,16 @@ struct ServerFlags {
   std::string bootstrap_token_hash_file;
   bool insecure = false;
   bool health = false;    // only ask whether a server is ready
+  bool check = false;     // only check the command line and its files
   std::string exit_text;  // of --help, --version and --describe-metrics
 };
 
 // INVALID_ARGUMENT: how the command line is wrong. FAILED_PRECONDITION: it
 // would open the server to everyone.
 absl::StatusOr<ServerFlags> ParseFlags(int argc, const char* const* argv);
+
+// Of --check: whether the files that the command line names can be read.
+// INVALID_ARGUMENT names the flag.
+absl::Status CheckFiles(const ServerFlags& flags);
 
 }  // namespace trainyard

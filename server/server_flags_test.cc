@@ -97,6 +97,16 @@ TEST(ServerFlags, MetricsToOpenToTheNetworkOnlyWhenTold) {
   EXPECT_FALSE(Parse({"--metrics-address", "nowhere"}).ok());
 }
 
+TEST(ServerFlags, CheckReadsTheFilesThatAreNamed) {
+  EXPECT_FALSE(Parse({})->check);
+  auto flags = Parse({"--check", "--tls-cert", "/no/cert", "--tls-key", "/no"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_TRUE(flags->check);
+  EXPECT_THAT(CheckFiles(*flags).message(), HasSubstr("--tls-cert: /no/cert"));
+  flags->tls = {};
+  EXPECT_TRUE(CheckFiles(*flags).ok());
+}
+
 TEST(ServerFlags, TlsNeedsCertificateAndKey) {
   EXPECT_FALSE(Parse({"--tls-cert", "a"}).ok());
   EXPECT_FALSE(Parse({"--tls-key", "a"}).ok());

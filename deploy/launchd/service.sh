@@ -107,6 +107,8 @@ install_service() {
   if [ $# -eq 0 ] && [ -f "$plist" ]; then
     arguments=$(installed_args | sed 's|.*|    <string>&</string>|')
   fi
+  service_programs > /dev/null
+  check_args "$@"
 
   copy_programs "$programs"
   mkdir -p "$state" "$logs" "$(dirname "$plist")"
@@ -135,15 +137,37 @@ show_service() {
   fi
 }
 
+# The programs, unless another service of ours runs them, and folders that are
+# empty then.
+remove_programs() {
+  local other
+  for other in "$(dirname "$plist")"/com.trainyard.*.plist; do
+    [ ! -f "$other" ] || ! grep -qF "/trainyard-$what</string>" "$other" || return 0
+  done
+  rm -f "$programs/trainyard-$what"
+  [ "$what" = server ] || rm -f "$programs/trainyard-runner"
+  rmdir "$programs" 2> /dev/null || true
+}
+
 remove_service() {
-  in_charge && unload
+  local done="removed $service"
+  if [ ! -f "$plist" ]; then
+    done="$service is not installed"
+  elif in_charge; then
+    unload
+  fi
   rm -f "$plist"
+  remove_programs
   if [ "$purge" = 1 ]; then
     rm -rf "$state"
-    echo "removed $service and its state"
+    rm -f "$logs/trainyard-$label.log"
+    echo "$done; its state and its log are deleted"
+  elif [ -d "$state" ]; then
+    echo "$done; its state stays in $state (--purge deletes it)"
   else
-    echo "removed $service; its state stays in $state (--purge deletes it)"
+    echo "$done"
   fi
+  rmdir "$logs" "$(dirname "$state")" 2> /dev/null || true
 }
 
 case "$action" in

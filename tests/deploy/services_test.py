@@ -106,6 +106,87 @@ class Systemd(ServiceTest):
         left = [name for _, _, names in os.walk(self.file()) for name in names]
         self.assertEqual(left, [])
         self.assertNotEqual(self.script.run("show", "worker").returncode, 0)
+        self.assertIn("trainyard-worker.service is not installed",
+                      self.script.ok("remove", "worker"))
+
+    def install_with_tls(self):
+        """A server with root's own key files, by the documented command."""
+        folder = self.yard.path("security")
+        self.yard.ctl_ok("setup", "--dir", folder, "--host", "yard.lab")
+        self.assertEqual(os.stat(f"{folder}/server.key").st_mode & 0o777, 0o600)
+        self.script.ok("install", "server", "--listen", "0.0.0.0:7070",
+                       "--tls-cert", f"{folder}/server.crt", f"--tls-key={folder}/server.key",
+                       "--bootstrap-token-hash-file", f"{folder}/bootstrap-token.hash",
+                       "--worker-lease", "1m")
+        return folder
+
+    def drop_in(self, what="server"):
+        return self.unit(what) + ".d/credentials.conf"
+
+    def test_hands_key_files_over_as_credentials(self):
+        folder = self.install_with_tls()
+        self.assertEqual(self.read("etc/trainyard/server.env").splitlines()[1],
+                         "TRAINYARD_ARGS='--listen 0.0.0.0:7070 --worker-lease 1m'")
+        lines = self.read(self.drop_in()).splitlines()[1:]
+        given = "${CREDENTIALS_DIRECTORY}"
+        self.assertEqual(lines, [
+            "[Service]",
+            f"LoadCredential=tls-cert:{folder}/server.crt",
+            f"LoadCredential=tls-key:{folder}/server.key",
+            f"LoadCredential=bootstrap-token-hash-file:{folder}/bootstrap-token.hash",
+            "ExecStart=",
+            "ExecStart=/usr/local/lib/trainyard/trainyard-server --state-dir ${STATE_DIRECTORY} "
+            f"--tls-cert {given}/tls-cert --tls-key {given}/tls-key "
+            f"--bootstrap-token-hash-file {given}/bootstrap-token-hash-file $TRAINYARD_ARGS"])
+        # The program takes that line.
+        words = lines[-1].split("=", 1)[1].replace("$TRAINYARD_ARGS", "--listen 0.0.0.0:7070 --check")
+        os.makedirs(self.yard.path("credentials"))
+        for line in lines[1:4]:
+            name, path = line.split("=", 1)[1].split(":")
+            shutil.copy(path, self.yard.path("credentials", name))
+        words = words.replace(given, self.yard.path("credentials")).replace(
+            "${STATE_DIRECTORY}", self.yard.path("state")).split()
+        checked = self.yard.run(yard.program("trainyard-server"), *words[1:])
+        self.assertEqual((checked.code, checked.out), (0, "the options are right\n"), str(checked))
+        # Again without arguments they stay, with others they go, and so at the end.
+        self.script.ok("install", "server")
+        self.assertIn("LoadCredential=tls-key:", self.script.ok("show", "server"))
+        self.script.ok("install", "server", "--listen", "127.0.0.1:7070")
+        self.assertFalse(os.path.exists(self.file(self.drop_in())))
+        self.install_with_tls_again(folder)
+        self.script.ok("remove", "server")
+        self.assertEqual([name for _, _, names in os.walk(self.file()) for name in names], [])
+
+    def install_with_tls_again(self, folder):
+        self.script.ok("install", "server", "--tls-cert", f"{folder}/server.crt",
+                       "--tls-key", f"{folder}/server.key")
+
+    def test_a_workers_files_are_credentials_too(self):
+        folder = self.yard.path("security")
+        self.yard.ctl_ok("setup", "--dir", folder, "--host", "yard.lab")
+        token = f"{folder}/admin.token"  # its form is all that counts here
+        self.script.ok("install", "worker", "--server", "yard.lab:7070", "--tls-ca", "system",
+                       "--token-file", token)
+        self.assertIn("--tls-ca system", self.read("etc/trainyard/worker.env"))
+        text = self.read(self.drop_in("worker"))
+        self.assertIn(f"LoadCredential=token-file:{token}\n", text)
+        self.assertIn("--token-file ${CREDENTIALS_DIRECTORY}/token-file $TRAINYARD_ARGS", text)
+
+    def test_refuses_what_the_program_would_refuse_and_changes_nothing(self):
+        for arguments, said in [
+                (("server", "--no-such-flag"), "--no-such-flag"),
+                (("server", "--worker-lease", "0s"), "must be 1s to 24h"),
+                (("server", "--listen", "0.0.0.0:7070"), "there is no TLS"),
+                (("server", "--log-level", "loud"), "loud"),
+                (("server", "--tls-cert", "/no/cert", "--tls-key", "/no/key"), "--tls-cert: /no/cert"),
+                (("worker", "--token-file", "/no/token"), "/no/token"),
+                (("worker", "--data-root", "/no/data"), "/no/data"),
+                (("worker", "--devices", "abacus"), "abacus")]:
+            done = self.script.run("install", *arguments)
+            self.assertNotEqual(done.returncode, 0, arguments)
+            self.assertIn("does not take these arguments", done.stderr)
+            self.assertIn(said, done.stderr)
+        self.assertFalse(os.path.exists(self.file("etc")))
 
     def test_says_what_is_wrong(self):
         for arguments, said in [
@@ -141,6 +222,8 @@ class Systemd(ServiceTest):
         self.install_with_system_units()
         for what in SERVICES:
             self.assertEqual(self.verify(what), [])
+        self.install_with_tls()
+        self.assertEqual(self.verify("server"), [])
         # The check can fail.
         with open(self.file(self.unit("server")), "a", encoding="utf-8") as file:
             file.write("[Service]\nNoSuchKey=1\n")
@@ -230,6 +313,27 @@ class Launchd(ServiceTest):
         self.assertFalse(os.path.exists(
             self.file("home/somebody/Library/Application Support/Trainyard/server")))
         self.assertNotEqual(self.script.run("show", "server").returncode, 0)
+        self.assertIn("com.trainyard.server is not installed", self.script.ok("remove", "server"))
+        self.assertEqual([name for _, _, names in os.walk(self.file()) for name in names], [])
+
+    def test_removes_programs_that_no_other_service_runs(self):
+        programs = "home/somebody/Library/Application Support/Trainyard/bin"
+        for label in ("worker", "gpu2"):
+            self.script.ok("install", "worker", "--label", label, "--name", label)
+        self.script.ok("install", "server")
+        self.script.ok("remove", "worker", "--label", "gpu2")
+        self.assertEqual(sorted(os.listdir(self.file(programs))),
+                         ["trainyard-runner", "trainyard-server", "trainyard-worker"])
+        self.script.ok("remove", "worker")
+        self.assertEqual(os.listdir(self.file(programs)), ["trainyard-server"])
+        self.script.ok("remove", "server")
+        self.assertFalse(os.path.exists(self.file(programs)))
+
+    def test_refuses_what_the_program_would_refuse(self):
+        done = self.script.run("install", "worker", "--no-such-flag")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("--no-such-flag", done.stderr)
+        self.assertFalse(os.path.exists(self.file("home")))
 
 
 class Manager:
