@@ -157,8 +157,14 @@ CommandRun AddTokens(CLI::App& app) {
   create->add_flag("--join", options->join,
                    "With --role worker: a token with which workers get their "
                    "own");
-  create->add_option("--uses", options->uses,
-                     "How many workers may join by it [1]");
+  create
+      ->add_option("--uses", options->uses,
+                   "How many workers may join by it [1]")
+      ->check([](const std::string& text) -> std::string {
+        uint32_t uses = 0;
+        if (absl::SimpleAtoi(text, &uses) && uses > 0) return "";
+        return absl::StrCat(text, ": must be a whole number of at least 1");
+      });
   create->add_option("--lifetime", options->lifetime,
                      "Such as 90d or 12h [until revoked; to join: 1h]");
   create->add_option("--out", options->out,
