@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -156,6 +157,9 @@ class Ensembles(yard.TestCase):
         self.assertEqual((report["samples"], report["labelled_samples"]), (TEST_SAMPLES, 0))
         for figure in ("accuracy", "nll", "brier", "ece"):
             self.assertNotIn(figure, report)
+        for point in self.yard.metrics(job):
+            self.assertNotIn("validation_accuracy", point["point"])
+            self.assertNotIn("validation_loss", point["point"])
         self.assertNotIn("accuracy", self.yard.ctl_ok("get", job).out)
 
         training = self.yard.submit(yard.glyphs_job(bare))
@@ -166,12 +170,46 @@ class Ensembles(yard.TestCase):
         self.assertIn("training.data: ", failure["message"])
         self.assertIn("train-labels-idx1-ubyte[.gz] is missing", failure["message"])
 
+    def documented(self, mark):
+        """Names in the first column of the table of docs/ensembles.md below a mark: the row's
+        other columns."""
+        with open(os.path.join(yard.SOURCE, "docs", "ensembles.md"), encoding="utf-8") as file:
+            text = file.read().split(f"<!-- {mark}: checked by", 1)[1]
+        rows = {}
+        for line in text.split("\n\n")[1].splitlines()[2:]:
+            cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+            for name in re.findall(r"`([a-zA-Z_.]+)`", cells[0]):
+                rows[name] = cells[1:]
+        self.assertGreater(len(rows), 10, "the table was not found")
+        return rows
+
+    def check_documented(self, report, samples, columns):
+        """The docs name every field of the files, and no other."""
+        fields = self.documented("fields")
+        in_jsonl = {name for name, cells in fields.items() if "jsonl" in cells[0]}
+        self.assertEqual(set().union(*samples), in_jsonl - {"sample", "class"} |
+                         ({"class"} & set(samples[0])))
+        in_csv = [name for name, cells in fields.items() if "csv" in cells[0]]
+        at = in_csv.index("probability_N")
+        plain = in_csv[:at] + in_csv[at + 1:]
+        self.assertEqual(columns, plain + [f"probability_{c}" for c in range(CLASSES)])
+
+        names = set()
+        for name, value in report.items():
+            names.add(name)
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, dict):
+                    names.update(f"{name}.{inner}" for inner in part)
+        absent = {"peak_device_memory_bytes", "formulas.epsilon"}  # on the CPU, by mean
+        self.assertEqual(names, set(self.documented("report")) - absent)
+
     def check_outputs(self, folder):
         """All formats say the same, and what they say fits together; the accuracy by hand."""
         with open(os.path.join(folder, "predictions.jsonl"), encoding="utf-8") as file:
             samples = [json.loads(line) for line in file]
         with open(os.path.join(folder, "predictions.csv"), encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            columns, rows = list(reader.fieldnames), list(reader)
         probabilities = read_npy(os.path.join(folder, "probabilities.npy"))
         uncertainty = read_npy(os.path.join(folder, "uncertainty.npy"))
         for what in (samples, rows, probabilities, uncertainty):
@@ -194,10 +232,13 @@ class Ensembles(yard.TestCase):
                 self.assertAlmostEqual(sample[figure], value, delta=CLOSE)
             for column in ("index", "label", "prediction"):
                 self.assertEqual(int(rows[i][column]), sample[column])
+            self.assertEqual(rows[i]["sample"], str(i))
+            for c, p in enumerate(sample["probabilities"]):
+                self.assertAlmostEqual(float(rows[i][f"probability_{c}"]), p, delta=CLOSE)
             for column in ("confidence",) + figures:
                 self.assertAlmostEqual(float(rows[i][column]), sample[column], delta=CLOSE)
         with open(os.path.join(folder, "report.json"), encoding="utf-8") as file:
-            self.assertIsInstance(json.load(file), dict)
+            self.check_documented(json.load(file), samples, columns)
         return sum(s["label"] == s["prediction"] for s in samples) / TEST_SAMPLES
 
     def start_long_ensemble(self):

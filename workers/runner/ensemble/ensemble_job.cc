@@ -150,7 +150,9 @@ absl::Status FitLabels(EnsembleJob* job) {
   if (of_data.empty()) {
     spdlog::info("ensemble.data has no labels: no accuracy, no calibration");
   }
-  if (job->class_names.empty()) job->class_names = of_data;
+  const bool known = std::find(job->label_of.begin(), job->label_of.end(),
+                               kNoLabel) == job->label_of.end();
+  if (job->class_names.empty() && known) job->class_names = of_data;
   return absl::OkStatus();
 }
 
@@ -166,6 +168,10 @@ absl::StatusOr<std::vector<int64_t>> MatchClasses(
           "ensemble.data has ", data.size(), " classes, the members have ",
           classes,
           "; a member's config with class names would tell which is which"));
+    }
+    // "0" is what formats without names call the first class.
+    if (data.size() == 1 && classes > 1 && data[0] != "0") {
+      return std::vector<int64_t>{kNoLabel};
     }
     for (size_t i = 0; i < data.size(); ++i) {
       matched.push_back(static_cast<int64_t>(i));

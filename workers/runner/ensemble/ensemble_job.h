@@ -50,8 +50,11 @@ struct EnsembleJob {
 absl::StatusOr<std::unique_ptr<EnsembleJob>> PrepareEnsemble(const Spec& spec);
 
 // The members' class of each class of the data: that of the same name where
-// `members` has names, else the one of the same number. INVALID_ARGUMENT: the
-// data has more classes than the members, and nothing names them.
+// `members` has names, else the one of the same number. The only class of the
+// data is none where members have more and nothing says that it is one of
+// theirs: images in one folder are mostly images of all kinds.
+// INVALID_ARGUMENT: the data has more classes than the members, and nothing
+// names them.
 absl::StatusOr<std::vector<int64_t>> MatchClasses(
     absl::Span<const std::string> data, absl::Span<const std::string> members,
     int64_t classes);

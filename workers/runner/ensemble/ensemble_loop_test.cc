@@ -279,6 +279,7 @@ TEST_F(EnsembleTest, TellsNoAccuracyWithoutLabels) {
   }
   for (const json& point : run.Of("metrics")) {
     EXPECT_FALSE(point.contains("validation_accuracy"));
+    EXPECT_FALSE(point.contains("validation_loss"));
   }
   json report = Report();
   EXPECT_EQ(report["samples"], kSamples);
@@ -307,16 +308,31 @@ TEST_F(EnsembleTest, PredictsAFolderOfImagesWithoutClasses) {
   colour.name = "colour";
   colour.torchscript = folder_.path() + "/colour.pt";
   module.save(colour.torchscript);
-  const TestRun run = Run({colour});
-  ASSERT_TRUE(run.end.ok()) << run.end.status();
-  const std::vector<json> predictions = Predictions();
-  ASSERT_EQ(predictions.size(), 3);
-  for (size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(predictions[i]["sample"], absl::StrCat(i, ".png"));
-    EXPECT_FALSE(predictions[i].contains("label"));
-    EXPECT_FALSE(predictions[i].contains("class"));
+  // Whether they lie in the folder itself or in the only one in it.
+  for (const char* prefix : {"", "images/"}) {
+    spec_.ensemble->data.path =
+        folder_.path() + (*prefix == '\0' ? "/images" : "/outer");
+    if (*prefix != '\0') {
+      folder_.MakeFolder("outer");
+      std::filesystem::rename(folder_.path() + "/images",
+                              folder_.path() + "/outer/images");
+    }
+    const TestRun run = Run({colour});
+    ASSERT_TRUE(run.end.ok()) << run.end.status();
+    const std::vector<json> predictions = Predictions();
+    ASSERT_EQ(predictions.size(), 3);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(predictions[i]["sample"], absl::StrCat(prefix, i, ".png"));
+      EXPECT_FALSE(predictions[i].contains("label"));
+      EXPECT_FALSE(predictions[i].contains("class"));
+    }
+    for (const json& point : run.Of("metrics")) {
+      EXPECT_FALSE(point.contains("validation_accuracy"));
+      EXPECT_FALSE(point.contains("validation_loss"));
+    }
+    EXPECT_FALSE(Report().contains("accuracy"));
+    EXPECT_EQ(Report()["labelled_samples"], 0);
   }
-  EXPECT_FALSE(Report().contains("accuracy"));
 }
 
 TEST_F(EnsembleTest, StopsWithoutACheckpoint) {
@@ -366,6 +382,15 @@ TEST(MatchClassesTest, GoesByNamesWhereThereAreSome) {
   EXPECT_THAT(*by_number, ElementsAre(0, 1));
   EXPECT_EQ(MatchClasses({"a", "b", "c"}, {}, 2).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+TEST(MatchClassesTest, TheOnlyClassIsNoneWhereNothingNamesIt) {
+  EXPECT_THAT(*MatchClasses({"photos"}, {}, 3), ElementsAre(kNoLabel));
+  EXPECT_THAT(*MatchClasses({"photos"}, {"cat", "cow"}, 2),
+              ElementsAre(kNoLabel));
+  EXPECT_THAT(*MatchClasses({"cow"}, {"cat", "cow"}, 2), ElementsAre(1));
+  EXPECT_THAT(*MatchClasses({"0"}, {}, 3), ElementsAre(0));  // IDX
+  EXPECT_THAT(*MatchClasses({"photos"}, {}, 1), ElementsAre(0));
 }
 
 }  // namespace

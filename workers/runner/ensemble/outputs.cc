@@ -98,9 +98,15 @@ class JsonlWriter : public PredictionWriter {
 
 class CsvWriter : public PredictionWriter {
  public:
-  static constexpr char kHeader[] =
-      "index,sample,label,prediction,class,confidence,entropy,aleatoric,"
-      "epistemic,disagreement\r\n";
+  static std::string Header(const PredictedSet& set) {
+    std::string header =
+        "index,sample,label,prediction,class,confidence,entropy,aleatoric,"
+        "epistemic,disagreement";
+    for (int64_t c = 0; HasProbabilities(set) && c < set.classes; ++c) {
+      absl::StrAppend(&header, ",probability_", c);
+    }
+    return header + "\r\n";
+  }
 
   CsvWriter(PartFile file, const PredictedSet& set)
       : file_(std::move(file)), set_(set) {}
@@ -109,7 +115,11 @@ class CsvWriter : public PredictionWriter {
     for (size_t i = 0; i < batch.labels.size(); ++i) {
       const FusedBatch& fused = batch.fused;
       const Uncertainty& of = fused.uncertainty[i];
-      line_ = absl::StrCat(batch.first + i, ",", CsvField(batch.names[i]), ",");
+      const uint64_t index = batch.first + i;
+      line_ = absl::StrCat(index, ",", CsvField(batch.names[i]));
+      // A sample without a file of its own is known by its place.
+      if (batch.names[i].empty()) absl::StrAppend(&line_, index);
+      line_ += ',';
       if (batch.labels[i] != kNoLabel) absl::StrAppend(&line_, batch.labels[i]);
       absl::StrAppend(&line_, ",", fused.prediction[i], ",",
                       CsvField(ClassName(set_, fused.prediction[i])));
@@ -118,6 +128,7 @@ class CsvWriter : public PredictionWriter {
         line_ += ',';
         AddNumber(value, &line_);
       }
+      if (HasProbabilities(set_)) AddProbabilities(fused, i);
       line_ += "\r\n";
       RETURN_IF_ERROR(file_.Write(line_));
     }
@@ -127,6 +138,17 @@ class CsvWriter : public PredictionWriter {
   std::vector<std::string> Files() const override { return {kCsvFile}; }
 
  private:
+  static bool HasProbabilities(const PredictedSet& set) {
+    return set.classes <= kMaxCsvClasses;
+  }
+
+  void AddProbabilities(const FusedBatch& fused, size_t i) {
+    for (const double p : fused.row(static_cast<int64_t>(i))) {
+      line_ += ',';
+      AddNumber(p, &line_);
+    }
+  }
+
   PartFile file_;
   const PredictedSet set_;
   std::string line_;
@@ -187,7 +209,7 @@ absl::StatusOr<std::unique_ptr<PredictionWriter>> MakeWriter(
       return std::make_unique<JsonlWriter>(std::move(file), set);
     }
     case OutputFormat::kCsv: {
-      ASSIGN_OR_RETURN(PartFile file, open(kCsvFile, CsvWriter::kHeader));
+      ASSIGN_OR_RETURN(PartFile file, open(kCsvFile, CsvWriter::Header(set)));
       return std::make_unique<CsvWriter>(std::move(file), set);
     }
     case OutputFormat::kNpy: {

@@ -1,4 +1,4 @@
-// The prediction files of docs/runner_protocol.md, written batch by batch:
+// The prediction files of docs/ensembles.md, written batch by batch:
 // however many samples there are, only the batch at hand is in memory.
 //
 //   ASSIGN_OR_RETURN(PredictionFiles files,
@@ -27,6 +27,9 @@ inline constexpr char kJsonlFile[] = "predictions.jsonl";
 inline constexpr char kCsvFile[] = "predictions.csv";
 inline constexpr char kProbabilitiesFile[] = "probabilities.npy";
 inline constexpr char kUncertaintyFile[] = "uncertainty.npy";
+
+// Of more, predictions.csv has no column per class: rows nobody could read.
+inline constexpr int64_t kMaxCsvClasses = 1000;
 
 // A label that is not known.
 inline constexpr int64_t kNoLabel = data::kNoLabel;

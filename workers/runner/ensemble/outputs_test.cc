@@ -62,10 +62,11 @@ TEST(PredictionFilesTest, WritesEveryFormatBatchByBatch) {
   EXPECT_THAT(
       Content(folder, kCsvFile),
       StartsWith("index,sample,label,prediction,class,confidence,entropy,"
-                 "aleatoric,epistemic,disagreement\r\n"
+                 "aleatoric,epistemic,disagreement,probability_0,probability_1"
+                 "\r\n"
                  "0,\"val/a,b.png\",1,1,\"a \"\"dog\"\", big\",0.75,0.5,0.25,"
-                 "0.125,0\r\n"
-                 "1,,,1,\"a \"\"dog\"\", big\",0.9,1,2,3,4\r\n"
+                 "0.125,0,0.25,0.75\r\n"
+                 "1,1,,1,\"a \"\"dog\"\", big\",0.9,1,2,3,4,0.1,0.9\r\n"
                  "2,"));
   const std::string npy = Content(folder, kUncertaintyFile);
   const std::string header = NpyHeader(4, 4);
@@ -74,6 +75,22 @@ TEST(PredictionFilesTest, WritesEveryFormatBatchByBatch) {
   float row[4] = {};
   std::memcpy(row, npy.data() + header.size() + 3 * sizeof(row), sizeof(row));
   EXPECT_THAT(row, ElementsAre(1, 2, 3, 4));
+}
+
+TEST(PredictionFilesTest, CsvHasNoColumnsForMoreThanAThousandClasses) {
+  for (const int64_t classes : {kMaxCsvClasses, kMaxCsvClasses + 1}) {
+    const data::TempFolder folder;
+    auto files = PredictionFiles::Create(folder.path(), {OutputFormat::kCsv},
+                                         {.samples = 0, .classes = classes});
+    ASSERT_TRUE(files.ok()) << files.status();
+    ASSERT_TRUE(files->Finish().ok());
+    EXPECT_EQ(Content(folder, kCsvFile).find("probability_999\r\n") !=
+                  std::string::npos,
+              classes == kMaxCsvClasses);
+    EXPECT_EQ(
+        Content(folder, kCsvFile).find("probability") == std::string::npos,
+        classes > kMaxCsvClasses);
+  }
 }
 
 TEST(PredictionFilesTest, LeavesNothingWhereItIsGivenUp) {
