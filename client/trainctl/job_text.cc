@@ -59,7 +59,7 @@ const char* Cause(v1::Attempt::Outcome outcome) {
     case v1::Attempt::OUTCOME_LOST:
       return ": its worker went away";
     case v1::Attempt::OUTCOME_PREEMPTED:
-      return ": its worker drains, or another job needed the room";
+      return ": its worker was drained or left";
     default:
       return "";
   }
@@ -102,17 +102,27 @@ std::string AttemptLine(const v1::Attempt& attempt, bool message = true,
   return line;
 }
 
+// Whether the job's reason holds the failure's message.
+bool IsToldByReason(const v1::Job& job, const v1::Attempt& attempt) {
+  return !attempt.failure().message().empty() &&
+         absl::StrContains(job.reason(), attempt.failure().message());
+}
+
+// Without what was told already.
 std::string StderrTail(const v1::Job& job) {
   if (job.attempts().empty()) return "";
   const std::string& tail = job.attempts().rbegin()->failure().stderr_tail();
   if (tail.empty()) return "";
-  std::string text = "  last lines of stderr:\n";
+  const std::string& message = job.attempts().rbegin()->failure().message();
+  std::string text;
   std::vector<absl::string_view> lines = absl::StrSplit(tail, '\n');
   while (!lines.empty() && lines.back().empty()) lines.pop_back();
   for (const absl::string_view line : lines) {
+    // A runner logs its error too: it was told already.
+    if (!message.empty() && absl::StrContains(line, message)) continue;
     absl::StrAppend(&text, "    ", Printable(line), "\n");
   }
-  return text;
+  return text.empty() ? "" : absl::StrCat("  last lines of stderr:\n", text);
 }
 
 std::string OutputTable(const v1::Job& job, bool colour) {
@@ -190,9 +200,8 @@ std::string JobOutcome(const v1::Job& job, bool colour) {
   if (job.state() == v1::Job::STATE_FAILED && !job.attempts().empty()) {
     const v1::Attempt& last = *job.attempts().rbegin();
     if (last.has_failure()) {
-      const bool told =
-          absl::StrContains(job.reason(), last.failure().message());
-      absl::StrAppend(&text, "  ", AttemptLine(last, !told), "\n",
+      absl::StrAppend(&text, "  ",
+                      AttemptLine(last, !IsToldByReason(job, last)), "\n",
                       StderrTail(job));
     }
     absl::StrAppend(&text, "  all it printed: trainctl logs ", job.name(),
@@ -251,7 +260,9 @@ std::string DescribeJob(const v1::Job& job, const std::string& result,
                        Printable(job.checkpoint().artifact())));
   }
   for (const v1::Attempt& attempt : job.attempts()) {
-    field("", AttemptLine(attempt, /*message=*/true, &zone));
+    const bool last = &attempt == &*job.attempts().rbegin();
+    field("",
+          AttemptLine(attempt, !last || !IsToldByReason(job, attempt), &zone));
   }
   field("result", result);
   text += StderrTail(job);

@@ -11,6 +11,7 @@ namespace trainyard::trainctl {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 template <typename Message>
 Message FromText(const char* text) {
@@ -194,6 +195,37 @@ TEST(DescribeJob, ShowsAllThereIs) {
       "    two^[[2J\n");
 }
 
+TEST(DescribeJob, SaysTheCauseOnce) {
+  v1::Job job = FailedJob();
+  v1::Failure* failure =
+      job.mutable_attempts(job.attempts_size() - 1)->mutable_failure();
+  failure->set_message("training.data.source/t.bin is truncated");
+  failure->set_stderr_tail(
+      "a warning\n[error] training.data.source/t.bin is truncated\n");
+  job.set_reason("attempt 2 failed: " + failure->message());
+  const auto count = [&](const std::string& text) {
+    size_t found = 0;
+    for (size_t at = text.find(failure->message()); at != std::string::npos;
+         at = text.find(failure->message(), at + 1)) {
+      ++found;
+    }
+    return found;
+  };
+  const auto describe = [&] {
+    return DescribeJob(job, "", absl::FromUnixSeconds(292), absl::UTCTimeZone(),
+                       false);
+  };
+  EXPECT_EQ(count(describe()), 1u);
+  EXPECT_THAT(describe(),
+              HasSubstr("  last lines of stderr:\n    a warning\n"));
+  EXPECT_EQ(count(JobOutcome(job, false)), 1u);
+  failure->set_stderr_tail(failure->message());
+  EXPECT_THAT(describe(), Not(HasSubstr("last lines of stderr")));
+  // With another reason the attempt says it.
+  job.set_reason("no retry left");
+  EXPECT_EQ(count(describe()), 1u);
+}
+
 v1::Job EnsembleJob() {
   return FromText<v1::Job>(R"(
       name: "jobs/18" state: STATE_RUNNING
@@ -221,7 +253,7 @@ TEST(DescribeJob, ShowsAnEnsembleInItsOwnTerms) {
       "fusion       vote, 10 passes for members with dropout\n"
       "progress     batch 3 of 8, 1,234 samples/s\n"
       "             attempt 1 on workers/a (cpu) preempted after 10s, at "
-      "1970-01-01 00:01:50: its worker drains, or another job needed the room\n"
+      "1970-01-01 00:01:50: its worker was drained or left\n"
       "             attempt 2 on workers/b (cuda:0) since 1970-01-01 00:02:00\n"
       "result       accuracy 97.50 %\n");
 }

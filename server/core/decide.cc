@@ -144,6 +144,17 @@ absl::Status CheckReport(const Context& context, const WorkerReport& report) {
   return absl::OkStatus();
 }
 
+// Why the worker stopped an attempt that could have gone on.
+std::string PreemptionCause(const Context& context,
+                            const WorkerReport& report) {
+  const Worker* worker = context.cluster.FindWorker(report.worker);
+  if (worker != nullptr && worker->draining) return "it is drained";
+  if (report.leaving || (worker != nullptr && worker->leaving)) {
+    return "it leaves";
+  }
+  return "it handed the job back";
+}
+
 // What the worker says of one attempt; news that does not come from the holder
 // of the job's live attempt is dropped.
 void HearAttempt(const Context& context, const WorkerReport& report,
@@ -168,7 +179,10 @@ void HearAttempt(const Context& context, const WorkerReport& report,
     EndAttempt(*job,
                Ending{.outcome = status.outcome,
                       .failure = status.failure,
-                      .outputs = status.outputs},
+                      .outputs = status.outputs,
+                      .cause = status.outcome == Outcome::kPreempted
+                                   ? PreemptionCause(context, report)
+                                   : ""},
                context.policy, context.draft);
   }
 }

@@ -25,6 +25,16 @@ struct Running : Scenario {
   JobId job;
 };
 
+// Of the newest records; empty: nothing was requeued.
+std::string RequeueReason(const Scenario& s) {
+  for (const Record& record : s.records) {
+    if (const auto* change = std::get_if<JobRequeued>(&record.change)) {
+      return change->reason;
+    }
+  }
+  return "";
+}
+
 // ---- submit
 
 TEST(Submit, GivesTheSameJobForTheSameRequest) {
@@ -399,6 +409,8 @@ TEST(Worker, DrainedPreemptsAndGetsNothingNew) {
   AttemptStatus status = Ended({s.job, 1}, Outcome::kPreempted);
   status.checkpoint = Checkpoint{7, "sha256:c", 1};
   ASSERT_TRUE(s.Send("a", {status}).ok());
+  EXPECT_EQ(RequeueReason(s),
+            "attempt 1 was preempted on workers/a: it is drained");
   EXPECT_EQ(s.StateOf(s.job), JobState::kQueued);
   EXPECT_EQ(s.cluster.FindJob(s.job)->failures, 0u);
   s.Report("b", {Cpu()});
@@ -411,6 +423,16 @@ TEST(Worker, LeavingPreempts) {
   s.ReportOf("a").leaving = true;
   ASSERT_TRUE(s.Send("a", {Is({s.job, 1}, Phase::kRunning)}).ok());
   EXPECT_EQ(s.ActionOf("a"), Action::kPreempt);
+  ASSERT_TRUE(s.Send("a", {Ended({s.job, 1}, Outcome::kPreempted)}).ok());
+  EXPECT_EQ(RequeueReason(s),
+            "attempt 1 was preempted on workers/a: it leaves");
+}
+
+TEST(Worker, PreemptsUnasked) {
+  Running s;
+  ASSERT_TRUE(s.Send("a", {Ended({s.job, 1}, Outcome::kPreempted)}).ok());
+  EXPECT_EQ(RequeueReason(s),
+            "attempt 1 was preempted on workers/a: it handed the job back");
 }
 
 TEST(Worker, DrainOfAnUnknownOneIsNotFound) {

@@ -100,7 +100,8 @@ void EndAttempt(const Job& job, Ending ending, const Policy& policy,
                 "attempt ", job.last_attempt, " was lost: ",
                 ending.cause.empty() ? "its worker gave it up" : ending.cause)
           : absl::StrCat("attempt ", job.last_attempt, " was preempted on ",
-                         "workers/", job.attempt->worker.value());
+                         "workers/", job.attempt->worker.value(),
+                         ending.cause.empty() ? "" : ": ", ending.cause);
   draft.Add(job.id, JobRequeued{.not_before = draft.now(),
                                 .failures = job.failures,
                                 .reason = what});

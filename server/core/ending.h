@@ -25,7 +25,8 @@ struct Ending {
   Outcome outcome = Outcome::kNone;
   std::optional<Failure> failure = {};  // with kFailed
   std::vector<Output> outputs = {};     // with kSucceeded
-  std::string cause = {};  // with kLost: what happened to the worker
+  // With kLost and kPreempted: what happened to the worker.
+  std::string cause = {};
 };
 
 // Adds the records for the end of the job's live attempt.

@@ -204,6 +204,9 @@ class BadData(yard.TestCase):
         self.assertEqual(failure["category"], "user_error", str(failure))
         text = result.out + result.err
         self.assertIn(failure["message"], text, "the cause is in the terminal")
+        self.assertNotIn("/cache/", failure["message"], "a path that the user does not know")
+        shown = self.yard.ctl_ok("get", job["name"]).out
+        self.assertEqual(shown.count(failure["message"]), 1, shown)
         return failure["message"]
 
     def copy_of_glyphs(self, name):
@@ -226,7 +229,7 @@ class BadData(yard.TestCase):
         rows = [
             ("missing file", lambda f: os.remove(os.path.join(f, images)), [images]),
             ("truncated images", lambda f: change(os.path.join(f, images), lambda d: d[:5000]),
-             [images, "truncated"]),
+             ["training.data.source/" + images, "truncated"]),
             ("truncated header", lambda f: change(os.path.join(f, images), lambda d: d[:7]),
              [images, "truncated"]),
             ("wrong magic", lambda f: change(os.path.join(f, images), lambda d: flip(d, 2)),

@@ -104,8 +104,10 @@ absl::Status AttemptWork::DoPrepare(const DesiredAttempt& attempt) {
     return absl::InternalError("the server's job spec cannot be read");
   }
   RETURN_IF_ERROR(FindDevices(attempt.devices));
+  const v1::JobSpec asked = spec;
   ASSIGN_OR_RETURN(pins_, ResolveInputs(*context_->data_roots, context_->cache,
                                         &cancellation_, spec));
+  input_names_ = InputNames(context_->work_dir->cache(), asked, spec);
   if (attempt.checkpoint) RETURN_IF_ERROR(FetchCheckpoint(*attempt.checkpoint));
   // A leftover would be taken for this attempt's own results.
   std::error_code error;

@@ -80,9 +80,10 @@ void AttemptWork::Spawn() {
   };
   callbacks.on_event = [this](RunnerEvent event) { OnEvent(std::move(event)); };
   callbacks.on_line = [this](v1::LogLine::Stream stream, std::string text) {
-    OnLine(stream, std::move(text));
+    OnLine(stream, input_names_.In(text));
   };
   callbacks.on_exit = [this](absl::Status status, ProcessExit exit) {
+    exit.stderr_tail = input_names_.In(exit.stderr_tail);
     RunnerExited event{.key = key_, .exit = std::move(exit)};
     if (!status.ok()) {
       event.spawn_failure =
@@ -138,6 +139,9 @@ void AttemptWork::Release() {
 }
 
 void AttemptWork::OnEvent(RunnerEvent event) {
+  if (auto* terminal = std::get_if<TerminalEvent>(&event)) {
+    terminal->message = input_names_.In(terminal->message);
+  }
   if (const std::optional<std::string> text = story_->On(event)) Remark(*text);
   if (auto* point = std::get_if<v1::MetricPoint>(&event)) {
     usage_->Fill(*point);

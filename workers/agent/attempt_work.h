@@ -27,6 +27,7 @@
 #include "workers/agent/data_roots.h"
 #include "workers/agent/devices/device.h"
 #include "workers/agent/input_cache.h"
+#include "workers/agent/input_names.h"
 #include "workers/agent/spool.h"
 #include "workers/agent/story.h"
 #include "workers/agent/supervisor.h"
@@ -98,6 +99,7 @@ class AttemptWork {
 
   // Set by DoPrepare, read once it is done.
   std::vector<InputCache::Pin> pins_;
+  InputNames input_names_;
   std::string resume_;
   std::vector<const Device*> devices_;
   std::vector<DeviceInfo> device_infos_;

@@ -18,6 +18,7 @@
 #include "workers/agent/artifact_client.h"
 #include "workers/agent/data_roots.h"
 #include "workers/agent/input_cache.h"
+#include "workers/agent/input_names.h"
 #include "workers/agent/manifest.h"
 #include "workers/agent/testing/fake_server.h"
 #include "workers/agent/testing/temp_dir.h"
@@ -448,6 +449,31 @@ TEST_F(CacheTest, ResolvesEachMemberOfAnEnsembleAndFetchesWhatIsSharedOnce) {
   EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
   EXPECT_THAT(std::string(status.message()),
               testing::StartsWith("ensemble.members[2].config: "));
+}
+
+TEST_F(CacheTest, FilesInTheCacheAreCalledByTheFieldThatAskedForThem) {
+  Make();
+  Write(dir_ / "data/model.json", "{}");
+  const DataRoots roots = *DataRoots::Make({dir_ / "data"});
+  v1::JobSpec spec;
+  v1::EnsembleInferenceSpec& ensemble = *spec.mutable_ensemble();
+  ensemble.mutable_data()->mutable_source()->set_artifact(
+      PutFolder({{"images.idx", "bytes"}}));
+  ensemble.add_members()->mutable_config()->set_path(dir_ / "data/model.json");
+  ensemble.add_members()->mutable_model()->mutable_weights()->set_artifact(
+      server_.Put("weights"));
+  const v1::JobSpec asked = spec;
+  const auto pins = ResolveInputs(roots, cache_.get(), &cancel_, spec);
+  ASSERT_TRUE(pins.ok()) << pins.status();
+  const InputNames names(dir_.path(), asked, spec);
+  EXPECT_EQ(names.In(ensemble.data().source().path() +
+                     "/images.idx is truncated, not " +
+                     ensemble.members(1).model().weights().path()),
+            "ensemble.data.source/images.idx is truncated, not "
+            "ensemble.members[1].model.weights");
+  const std::string own = ensemble.members(0).config().path() + ": no JSON";
+  EXPECT_EQ(names.In(own), own);
+  EXPECT_EQ(InputNames().In(own), own);
 }
 
 TEST_F(CacheTest, RefusesAJobOfAnotherKind) {
