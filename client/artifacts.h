@@ -38,6 +38,8 @@ struct StoredPath {
   uint64_t size_bytes = 0;  // of all files
   uint64_t files = 1;
   bool folder = false;
+  // Uploads: something had to be sent; false: the server had all of it.
+  bool sent = false;
 };
 
 // Folders with everything below them; a link to a file counts as the file,

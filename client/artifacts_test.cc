@@ -175,10 +175,18 @@ TEST_F(ArtifactsTest, AStalePartDoesNotSpoilTheDownload) {
 }
 
 TEST_F(ArtifactsTest, WhatIsThereIsNotSentAgain) {
-  ASSERT_TRUE(UploadPath(client_, Write("file", "abc"), {}).ok());
-  ASSERT_TRUE(UploadPath(client_, Write("copy", "abc"), {}).ok());
+  EXPECT_TRUE(UploadPath(client_, Write("file", "abc"), {})->sent);
+  EXPECT_FALSE(UploadPath(client_, Write("copy", "abc"), {})->sent);
   absl::MutexLock lock(&server_.state().mutex);
   EXPECT_EQ(server_.state().upload_offsets.size(), 1u);
+}
+
+TEST_F(ArtifactsTest, AFolderIsSentWhereSomeOfItIsNew) {
+  Write("data/1", "one");
+  EXPECT_TRUE(UploadPath(client_, Path("data"), {})->sent);
+  EXPECT_FALSE(UploadPath(client_, Path("data"), {})->sent);
+  Write("data/2", "two");
+  EXPECT_TRUE(UploadPath(client_, Path("data"), {})->sent);
 }
 
 TEST_F(ArtifactsTest, FoldersGoUpAndComeBack) {

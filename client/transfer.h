@@ -1,6 +1,7 @@
 // What uploads and downloads share; internal to client/.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -20,10 +21,14 @@ class ProgressMeter {
   ProgressMeter(const TransferOptions& options, uint64_t total)
       : report_(options.progress), total_(total) {}
   void Add(uint64_t bytes);
+  // Something had to be moved.
+  void SetSent() { sent_ = true; }
+  bool sent() const { return sent_; }
 
  private:
   const std::function<void(uint64_t, uint64_t)>& report_;
   const uint64_t total_;
+  std::atomic<bool> sent_ = false;
   absl::Mutex mutex_;
   uint64_t done_ ABSL_GUARDED_BY(mutex_) = 0;
 };

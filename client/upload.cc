@@ -123,6 +123,7 @@ absl::Status UploadBlob(Client& client, const Blob& blob, CancelToken* cancel,
     }
     moved = std::max(moved, received);
     report(received);
+    meter->SetSent();
     return SendFrom(client, blob, received, cancel, report);
   }));
   meter->Add(blob.hash.size_bytes - reported);  // what was there already
@@ -209,8 +210,9 @@ absl::StatusOr<StoredPath> StoreFolder(Client* client, const std::string& path,
           return absl::StatusOr<std::string>(manifest.substr(offset, size));
         }};
     const TransferOptions quiet;
-    ProgressMeter no_meter(quiet, 0);
-    RETURN_IF_ERROR(UploadBlob(*client, blob, options.cancel, &no_meter));
+    ProgressMeter manifest_meter(quiet, 0);
+    RETURN_IF_ERROR(UploadBlob(*client, blob, options.cancel, &manifest_meter));
+    stored.sent = meter.sent() || manifest_meter.sent();
   }
   return stored;
 }
@@ -235,7 +237,7 @@ absl::StatusOr<StoredPath> Store(Client* client, const std::string& path,
   ProgressMeter meter(options, size);
   ASSIGN_OR_RETURN(const FileHash hash,
                    UploadFile(*client, path, options.cancel, &meter));
-  return StoredPath{hash.name, hash.size_bytes, 1, false};
+  return StoredPath{hash.name, hash.size_bytes, 1, false, meter.sent()};
 }
 
 }  // namespace

@@ -158,13 +158,45 @@ TEST_F(AppTest, UploadsWhatTheJobNeeds) {
                                  "  data: {format: idx, source: ./data}\n")}),
             kOk)
       << err_.str();
+  EXPECT_THAT(err_.str(), HasSubstr("uploaded "));
   EXPECT_THAT(err_.str(), HasSubstr("data: 1 file, 3 B"));
   absl::MutexLock lock(&server_.state().mutex);
+  ASSERT_EQ(server_.state().submissions.size(), 2u);
+  EXPECT_TRUE(server_.state().submissions[0].dry_run());
   const auto& source =
-      server_.state().submissions[0].spec().training().data().source();
+      server_.state().submissions[1].spec().training().data().source();
   EXPECT_THAT(source.artifact(), StartsWith("sha256:"));
   EXPECT_EQ(server_.state().blobs.count(source.artifact()), 1u);
   EXPECT_EQ(server_.state().blobs.size(), 2u);  // the file and the manifest
+}
+
+TEST_F(AppTest, UploadsOnlyForAJobThatTheServerFoundGood) {
+  Write("data/a", "abc");
+  const std::string path = Write("job.yaml",
+                                 "training:\n"
+                                 "  model: {architecture: mlp}\n"
+                                 "  data: {format: idx, source: ./data}\n");
+  EXPECT_EQ(Run({"submit", path, "--priority", "1001"}), kBadInput);
+  EXPECT_EQ(err_.str(), "trainctl: priority: 1001: must be -1000 to 1000\n");
+  absl::MutexLock lock(&server_.state().mutex);
+  EXPECT_TRUE(server_.state().blobs.empty());
+}
+
+TEST_F(AppTest, SaysWhichUploadsWereThereAlready) {
+  Write("data/a", "abc");
+  const std::string path = Write("job.yaml",
+                                 "training:\n"
+                                 "  model: {architecture: mlp}\n"
+                                 "  data: {format: idx, source: ./data}\n");
+  const std::string folder = (dir_ / "data").string() + ": 1 file, 3 B\n";
+  EXPECT_EQ(Run({"submit", path}), kOk);
+  EXPECT_EQ(err_.str(), "uploaded " + folder);
+  for (const char* flag : {"--follow=false", "--dry-run"}) {
+    EXPECT_EQ(Run({"submit", path, flag}), kOk);
+    EXPECT_THAT(err_.str(), StartsWith("the server already has " + folder));
+  }
+  EXPECT_EQ(Run({"artifacts", "upload", (dir_ / "data").string()}), kOk);
+  EXPECT_EQ(err_.str(), "the server already has " + folder);
 }
 
 TEST_F(AppTest, FollowsToTheEndThroughABrokenConnection) {
@@ -333,7 +365,7 @@ TEST_F(AppTest, UploadsWhatTheMembersOfAnEnsembleNeed) {
   EXPECT_THAT(err_.str(), HasSubstr("model.json: 1 file, 2 B"));
   EXPECT_EQ(err_.str().find("model.json: "), err_.str().rfind("model.json: "));
   absl::MutexLock lock(&server_.state().mutex);
-  const auto& ensemble = server_.state().submissions[0].spec().ensemble();
+  const auto& ensemble = server_.state().submissions.back().spec().ensemble();
   ASSERT_EQ(ensemble.members_size(), 3);
   for (const v1::Source& source :
        {ensemble.members(0).model().weights(), ensemble.members(0).config(),

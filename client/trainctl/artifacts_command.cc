@@ -73,9 +73,7 @@ absl::StatusOr<ExitCode> Upload(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(
       const client::StoredPath stored,
       client::UploadPath(context.client, options.path, line.Options()));
-  line.Finish(absl::StrCat("uploaded ", options.path, ": ", stored.files,
-                           stored.files == 1 ? " file, " : " files, ",
-                           FormatBytes(stored.size_bytes)));
+  line.FinishUpload("uploaded", options.path, stored);
   *context.console.out << (context.format == OutputFormat::kTable
                                ? stored.artifact + "\n"
                                : FormatJson(StoredJson(stored, options.path),

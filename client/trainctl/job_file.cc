@@ -1,9 +1,11 @@
 #include "client/trainctl/job_file.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -80,6 +82,29 @@ absl::Status ExpandSources(const std::string& path, const std::string& folder,
     }
   }
   return absl::OkStatus();
+}
+
+// 17 and "17" become "jobs/17", as on the command line.
+void ExpandJobs(Json* json) {
+  static const Json::json_pointer kMembers("/ensemble/members");
+  if (!json->contains(kMembers) || !(*json)[kMembers].is_array()) return;
+  for (Json& member : (*json)[kMembers]) {
+    if (!member.is_object() || !member.contains("job")) continue;
+    Json& job = member["job"];
+    const std::string number = job.is_number_integer() ? job.dump()
+                               : job.is_string()       ? job.get<std::string>()
+                                                       : "";
+    if (!number.empty() &&
+        std::all_of(number.begin(), number.end(), absl::ascii_isdigit)) {
+      job = absl::StrCat("jobs/", number);
+    }
+  }
+}
+
+// Sources and jobs may be short.
+absl::Status Expand(const std::string& folder, Json* json) {
+  ExpandJobs(json);
+  return ExpandSources("", folder, *v1::JobSpec::descriptor(), json);
 }
 
 // Where a path leads while it is walked.
@@ -216,8 +241,7 @@ absl::StatusOr<JobFile> JobFile::Parse(const std::string& name,
     return absl::InvalidArgumentError(absl::StrCat(
         name, ": must hold the fields of a job, such as name and training"));
   }
-  RETURN_IF_ERROR(file.Located(ExpandSources(
-      "", folder, *v1::JobSpec::descriptor(), &file.document_.json)));
+  RETURN_IF_ERROR(file.Located(Expand(folder, &file.document_.json)));
   return file;
 }
 
@@ -249,9 +273,7 @@ absl::Status JobFile::Set(const std::string& path, const std::string& value,
     if (!document.ok()) return WithContext(document.status(), origin);
     *place.json = std::move(document->json);
   }
-  return WithContext(
-      ExpandSources("", ".", *v1::JobSpec::descriptor(), &document_.json),
-      origin);
+  return WithContext(Expand(".", &document_.json), origin);
 }
 
 absl::StatusOr<v1::JobSpec> JobFile::ToSpec() const {

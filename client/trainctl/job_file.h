@@ -7,6 +7,7 @@
 // Sources may be short: "/data/x" is a path, "sha256:…" an artifact, "./x" an
 // upload. Uploads come out as absolute paths: relative ones are meant from the
 // job file, on the command line from the working directory.
+// A member's job may be 17, "17" or "jobs/17".
 // Errors are INVALID_ARGUMENT: "job.yaml:7: training.epochs: -1: must be …".
 #pragma once
 

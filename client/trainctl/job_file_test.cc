@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -205,6 +206,23 @@ TEST(JobFile, LoadSaysWhichFileIsMissing) {
   EXPECT_THAT(std::string(file.status().message()),
               HasSubstr("/nowhere/job.yaml"));
   EXPECT_TRUE(absl::IsInvalidArgument(JobFile::Load("/").status()));
+}
+
+TEST(JobFile, AMembersJobIsWrittenAsOnTheCommandLine) {
+  for (const char* job : {"17", "\"17\"", "jobs/17"}) {
+    auto file = JobFile::Parse(
+        "job.yaml",
+        absl::StrCat("ensemble: {members: [{job: ", job, "}, {job: 0}]}\n"),
+        "/jobs");
+    ASSERT_TRUE(file.ok()) << job;
+    ASSERT_TRUE(file->Set("ensemble.members[1].job", "18", "--set").ok());
+    const auto spec = file->ToSpec();
+    ASSERT_TRUE(spec.ok()) << job << ": " << spec.status();
+    EXPECT_EQ(spec->ensemble().members(0).job(), "jobs/17") << job;
+    EXPECT_EQ(spec->ensemble().members(1).job(), "jobs/18") << job;
+  }
+  EXPECT_THAT(ErrorOf("ensemble: {members: [{job: 1.5}]}\n"),
+              HasSubstr("ensemble.members[0].job"));
 }
 
 TEST(FindUploads, FindsEachSource) {

@@ -5,10 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "base/units.h"
 #include "client/artifacts.h"
 #include "client/trainctl/command.h"
 #include "client/trainctl/follow_job.h"
@@ -114,68 +112,73 @@ absl::StatusOr<v1::JobSpec> MakeSpec(const Options& options) {
   return job.ToSpec();
 }
 
-// Puts artifacts in the place of uploads, each path once. A dry run uploads
-// nothing.
-absl::Status Upload(Context& context, bool dry_run, v1::JobSpec* spec,
-                    std::vector<std::string>* artifacts) {
-  std::map<std::string, std::string> known;  // path: artifact
-  for (v1::Source* source : FindUploads(spec)) {
-    const std::string path = source->upload();
-    if (const auto it = known.find(path); it != known.end()) {
-      source->set_artifact(it->second);
-      continue;
+// Paths that are to be uploaded, and the artifacts that they became.
+using Uploads = std::map<std::string, std::string>;
+
+// What can be known of the uploads without reading them.
+absl::StatusOr<Uploads> FindPaths(v1::JobSpec* spec) {
+  Uploads uploads;
+  for (const v1::Source* source : FindUploads(spec)) {
+    const std::string& path = source->upload();
+    std::error_code error;
+    if (!std::filesystem::exists(path, error)) {
+      return absl::NotFoundError(absl::StrCat(
+          "upload: ", path, ": ", error ? error.message() : "does not exist"));
     }
+    uploads.emplace(path, "");
+  }
+  return uploads;
+}
+
+// A dry run uploads nothing.
+absl::Status Upload(Context& context, bool dry_run, Uploads* uploads) {
+  for (auto& [path, artifact] : *uploads) {
     TransferLine line(context.console, absl::StrCat("upload ", path));
     absl::StatusOr<client::StoredPath> stored =
         dry_run ? client::DescribePath(path)
                 : client::UploadPath(context.client, path, line.Options());
     if (!stored.ok()) return WithContext(stored.status(), "upload");
-    line.Finish(absl::StrCat(dry_run ? "would upload " : "uploaded ", path,
-                             ": ", stored->files,
-                             stored->files == 1 ? " file, " : " files, ",
-                             FormatBytes(stored->size_bytes)));
-    source->set_artifact(stored->artifact);
-    artifacts->push_back(stored->artifact);
-    known.emplace(path, stored->artifact);
+    if (dry_run) {
+      const auto there = context.client.StatArtifact(stored->artifact);
+      stored->sent = !there.ok() || !there->has_artifact();
+    }
+    line.FinishUpload(dry_run ? "would upload" : "uploaded", path, *stored);
+    artifact = stored->artifact;
   }
   return absl::OkStatus();
 }
 
-// Whether all that the server missed is what a dry run did not upload: it looks
-// for artifacts after everything else was found good.
-bool MissesOnlyUploads(const absl::Status& status,
-                       const std::vector<std::string>& artifacts) {
-  if (!absl::IsFailedPrecondition(status)) return false;
-  for (const std::string& artifact : artifacts) {
-    if (absl::StrContains(status.message(), artifact)) return true;
+void PutArtifacts(const Uploads& uploads, v1::JobSpec* spec) {
+  for (v1::Source* source : FindUploads(spec)) {
+    const auto it = uploads.find(source->upload());
+    if (it != uploads.end()) source->set_artifact(it->second);
   }
-  return false;
 }
 
-absl::StatusOr<ExitCode> DryRun(Context& context, const v1::JobSpec& spec,
-                                const client::SubmitOptions& submit,
-                                const std::vector<std::string>& artifacts) {
-  const absl::StatusOr<v1::Job> job = context.client.Submit(spec, submit);
-  if (!job.ok() && !MissesOnlyUploads(job.status(), artifacts)) {
-    return job.status();
-  }
-  // The reply's spec may say more than ours.
-  const bool told = job.ok() && job->has_spec();
-  *context.console.out << FormatJson(ToJson(told ? job->spec() : spec),
-                                     context.format == OutputFormat::kTable
-                                         ? OutputFormat::kYaml
-                                         : context.format);
+absl::StatusOr<ExitCode> Print(Context& context, const v1::JobSpec& spec) {
+  *context.console.out << FormatJson(
+      ToJson(spec), context.format == OutputFormat::kTable ? OutputFormat::kYaml
+                                                           : context.format);
   *context.console.err << "the job is good; nothing was submitted\n";
   return kOk;
 }
 
 absl::StatusOr<ExitCode> Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(v1::JobSpec spec, MakeSpec(options));
-  std::vector<std::string> artifacts;
-  RETURN_IF_ERROR(Upload(context, options.dry_run, &spec, &artifacts));
-  client::SubmitOptions submit{options.request_id, options.dry_run};
+  ASSIGN_OR_RETURN(Uploads uploads, FindPaths(&spec));
+  client::SubmitOptions submit{options.request_id, /*dry_run=*/true};
   if (submit.request_id.empty()) submit.request_id = client::NewRequestId();
-  if (options.dry_run) return DryRun(context, spec, submit, artifacts);
+  // Uploads may be long: first the server says whether the job is good.
+  if (options.dry_run || !uploads.empty()) {
+    ASSIGN_OR_RETURN(const v1::Job checked,
+                     context.client.Submit(spec, submit));
+    RETURN_IF_ERROR(Upload(context, options.dry_run, &uploads));
+    // The reply's spec says more than ours.
+    if (options.dry_run) spec = checked.spec();
+    PutArtifacts(uploads, &spec);
+    if (options.dry_run) return Print(context, spec);
+  }
+  submit.dry_run = false;
   const absl::StatusOr<v1::Job> job = context.client.Submit(spec, submit);
   if (!job.ok()) {
     if (ExitCodeOf(job.status()) == kUnreachable) {
@@ -227,7 +230,8 @@ CommandRun AddSubmit(CLI::App& app) {
       ->take_all()
       ->type_name("FIELD=VALUE");
   app.add_option("--request-id", options->request_id,
-                 "The same id gives the same job again");
+                 "The same id gives the same job again, and is refused with "
+                 "another job");
   app.add_flag("--dry-run", options->dry_run,
                "Check the job, here and on the server, and print it");
   app.add_flag("-f,--follow", options->follow,

@@ -29,6 +29,14 @@ void TransferLine::Finish(const std::string& summary) {
   *console_.err << Printable(summary) << "\n" << std::flush;
 }
 
+void TransferLine::FinishUpload(const char* did, const std::string& path,
+                                const client::StoredPath& stored) {
+  Finish(absl::StrCat(stored.sent ? did : "the server already has", " ", path,
+                      ": ", stored.files,
+                      stored.files == 1 ? " file, " : " files, ",
+                      FormatBytes(stored.size_bytes)));
+}
+
 void TransferLine::Show(uint64_t done, uint64_t total) {
   const absl::Time now = console_.clock->Now();
   if (now < next_) return;

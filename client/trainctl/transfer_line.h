@@ -1,8 +1,8 @@
 // How far an upload or download is, on stderr.
 //
-//   TransferLine line(console, "upload ./glyphs");
-//   UploadPath(client, "./glyphs", line.Options());
-//   line.Finish("uploaded ./glyphs: 4 files, 52.3 MiB");
+//   TransferLine line(console, "download ./copy");
+//   DownloadPath(client, artifact, "./copy", line.Options());
+//   line.Finish("./copy: 52.3 MiB");
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,10 @@ class TransferLine {
 
   client::TransferOptions Options();
   void Finish(const std::string& summary);
+  // "uploaded ./glyphs: 4 files, 52.3 MiB", or that it is there already; `did`
+  // is "uploaded".
+  void FinishUpload(const char* did, const std::string& path,
+                    const client::StoredPath& stored);
 
  private:
   void Show(uint64_t done, uint64_t total);

@@ -61,15 +61,43 @@ TEST_F(JobServiceTest, SubmittedJobIsQueuedCompleteAndDurable) {
 }
 
 TEST_F(JobServiceTest, TheSameRequestIdGivesTheSameJobAlsoAfterARestart) {
-  const v1::Job first = Submit(TestSpec(), "request-1");
-  v1::JobSpec other = TestSpec();
-  other.set_name("other");
-  EXPECT_EQ(Submit(other, "request-1").name(), first.name());
+  v1::JobSpec spec = TestSpec();
+  (*spec.mutable_labels())["a"] = "1";
+  (*spec.mutable_labels())["b"] = "2";
+  (*spec.mutable_labels())["c"] = "3";
+  const v1::Job first = Submit(spec, "request-1");
+  EXPECT_EQ(Submit(spec, "request-1").name(), first.name());
+  // With what the server filled in it is the same.
+  EXPECT_EQ(Submit(first.spec(), "request-1").name(), first.name());
+  v1::Job ended;
+  ASSERT_TRUE(Cancel(first.name(), &ended).ok());
   Restart();
-  const v1::Job again = Submit(other, "request-1");
+  const v1::Job again = Submit(spec, "request-1");
   EXPECT_EQ(again.name(), first.name());
-  EXPECT_EQ(again.spec().name(), "training");
-  EXPECT_EQ(Submit(other, "request-2").name(), "jobs/2");
+  EXPECT_EQ(again.state(), v1::Job::STATE_CANCELLED);
+  EXPECT_EQ(Submit(spec, "request-2").name(), "jobs/2");
+}
+
+TEST_F(JobServiceTest, ARequestIdIsRefusedWithAnotherSpec) {
+  Submit(TestSpec(), "request-1");
+  v1::SubmitJobRequest request;
+  request.set_request_id("request-1");
+  *request.mutable_spec() = TestSpec();
+  request.mutable_spec()->set_priority(1);
+  const auto expect_refused = [&] {
+    const grpc::Status status = TrySubmit(request);
+    EXPECT_EQ(status.error_code(), StatusCode::ALREADY_EXISTS);
+    EXPECT_THAT(status.error_message(),
+                testing::AllOf(HasSubstr("\"request-1\""), HasSubstr("jobs/1"),
+                               HasSubstr("another request_id")));
+  };
+  expect_refused();
+  v1::Job ended;
+  ASSERT_TRUE(Cancel("jobs/1", &ended).ok());
+  expect_refused();
+  Restart();
+  expect_refused();
+  EXPECT_THAT(List({}), ElementsAre("jobs/1"));
 }
 
 TEST_F(JobServiceTest, DryRunChecksAndStoresNothing) {
@@ -139,6 +167,31 @@ TEST_F(JobServiceTest, BatchAnswersItemByItem) {
   EXPECT_EQ(response.results(2).code(), StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(response.results(3).job(), "jobs/1");
   EXPECT_EQ(response.results(4).job(), "jobs/2");
+}
+
+TEST_F(JobServiceTest, ABatchRefusesRequestIdsOfOtherSpecs) {
+  Submit(TestSpec(), "before");
+  v1::BatchSubmitJobsRequest request;
+  for (const auto& [id, priority] :
+       {std::pair{"before", 0}, {"before", 1}, {"now", 2}, {"now", 3}}) {
+    v1::SubmitJobRequest* item = request.add_requests();
+    item->set_request_id(id);
+    *item->mutable_spec() = TestSpec();
+    item->mutable_spec()->set_priority(priority);
+  }
+  for (int i = 0; i < 2; ++i) {
+    v1::BatchSubmitJobsResponse response;
+    ASSERT_TRUE(
+        jobs_->BatchSubmitJobs(TestContext().get(), request, &response).ok());
+    EXPECT_EQ(response.results(0).job(), "jobs/1");
+    EXPECT_EQ(response.results(1).code(), StatusCode::ALREADY_EXISTS);
+    EXPECT_THAT(response.results(1).message(), HasSubstr("jobs/1"));
+    EXPECT_EQ(response.results(1).job(), "");
+    EXPECT_EQ(response.results(2).job(), "jobs/2");
+    EXPECT_EQ(response.results(3).code(), StatusCode::ALREADY_EXISTS);
+    EXPECT_THAT(response.results(3).message(), HasSubstr("jobs/2"));
+    Restart();
+  }
 }
 
 TEST_F(JobServiceTest, ListsNewestFirstInPagesWithFilter) {

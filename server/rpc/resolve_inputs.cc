@@ -16,20 +16,34 @@ namespace {
 constexpr char kWeights[] = "model.safetensors";
 constexpr char kConfig[] = "model.json";
 
-bool IsArtifact(const v1::Source& source) {
-  return source.from_case() == v1::Source::kArtifact;
+// Where sources are looked for.
+struct Place {
+  const Ports& ports;
+  const bool dry_run;
+};
+
+bool MustResolve(const v1::Source& source) {
+  return source.from_case() == v1::Source::kArtifact ||
+         source.from_case() == v1::Source::kUpload;
 }
 
-bool NamesStored(const v1::EnsembleMember& member) {
-  return !member.job().empty() || IsArtifact(member.model().weights()) ||
-         IsArtifact(member.torchscript()) || IsArtifact(member.config());
+bool MustResolve(const v1::EnsembleMember& member) {
+  return !member.job().empty() || MustResolve(member.model().weights()) ||
+         MustResolve(member.torchscript()) || MustResolve(member.config());
 }
 
-absl::Status CheckThere(const Ports& ports, absl::string_view field,
+absl::Status CheckThere(const Place& place, absl::string_view field,
                         const v1::Source& source) {
-  if (!IsArtifact(source)) return absl::OkStatus();
+  if (source.from_case() == v1::Source::kUpload && !place.dry_run) {
+    return BadField(
+        absl::StrCat(field, ".upload"),
+        absl::StrCat(Quoted(source.upload()),
+                     ": a server cannot read it: clients upload it and put "
+                     "the artifact in its place, as trainctl submit does"));
+  }
+  if (source.from_case() != v1::Source::kArtifact) return absl::OkStatus();
   ASSIGN_OR_RETURN(const engine::BlobStat stat,
-                   ports.blobs->Stat(source.artifact()));
+                   place.ports.blobs->Stat(source.artifact()));
   if (stat.blob.has_value()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       field, ".artifact: ", source.artifact(),
@@ -86,9 +100,10 @@ absl::Status ReadJob(const Ports& ports, const std::string& name,
   ASSIGN_OR_RETURN(const core::JobId id, ParseJobName("job", name));
   const absl::StatusOr<engine::StoredJob> job = ports.jobs->GetJob(id);
   if (absl::IsNotFound(job.status())) {
-    return WrongJob(name,
-                    "does not exist: take a training job that succeeded, as "
-                    "trainctl list --state succeeded shows them");
+    return absl::NotFoundError(
+        absl::StrCat("job: ", name,
+                     " does not exist: take a training job that succeeded, as "
+                     "trainctl list --state succeeded shows them"));
   }
   RETURN_IF_ERROR(job.status());
   v1::JobSpec spec;
@@ -129,37 +144,39 @@ absl::Status ResolveJob(const Ports& ports, v1::EnsembleMember* member) {
   return absl::OkStatus();
 }
 
-absl::Status ResolveMember(const Ports& ports, v1::EnsembleMember* member) {
-  if (!member->job().empty()) RETURN_IF_ERROR(ResolveJob(ports, member));
+absl::Status ResolveMember(const Place& place, v1::EnsembleMember* member) {
+  if (!member->job().empty()) RETURN_IF_ERROR(ResolveJob(place.ports, member));
   RETURN_IF_ERROR(
-      CheckThere(ports, "model.weights", member->model().weights()));
-  RETURN_IF_ERROR(CheckThere(ports, "torchscript", member->torchscript()));
-  return CheckThere(ports, "config", member->config());
+      CheckThere(place, "model.weights", member->model().weights()));
+  RETURN_IF_ERROR(CheckThere(place, "torchscript", member->torchscript()));
+  return CheckThere(place, "config", member->config());
 }
 
 }  // namespace
 
-bool NamesStored(const v1::JobSpec& spec) {
+bool MustResolve(const v1::JobSpec& spec) {
   const v1::EnsembleInferenceSpec& ensemble = spec.ensemble();
-  return IsArtifact(spec.training().data().source()) ||
-         IsArtifact(spec.training().model().weights()) ||
-         IsArtifact(ensemble.data().source()) ||
+  return MustResolve(spec.training().data().source()) ||
+         MustResolve(spec.training().model().weights()) ||
+         MustResolve(ensemble.data().source()) ||
          std::any_of(ensemble.members().begin(), ensemble.members().end(),
-                     [](const auto& member) { return NamesStored(member); });
+                     [](const auto& member) { return MustResolve(member); });
 }
 
-absl::Status ResolveInputs(const Ports& ports, v1::JobSpec* spec) {
+absl::Status ResolveInputs(const Ports& ports, bool dry_run,
+                           v1::JobSpec* spec) {
+  const Place place{ports, dry_run};
   if (!spec->has_ensemble()) {
-    RETURN_IF_ERROR(CheckThere(ports, "training.data.source",
+    RETURN_IF_ERROR(CheckThere(place, "training.data.source",
                                spec->training().data().source()));
-    return CheckThere(ports, "training.model.weights",
+    return CheckThere(place, "training.model.weights",
                       spec->training().model().weights());
   }
-  RETURN_IF_ERROR(CheckThere(ports, "ensemble.data.source",
+  RETURN_IF_ERROR(CheckThere(place, "ensemble.data.source",
                              spec->ensemble().data().source()));
   for (int i = 0; i < spec->ensemble().members_size(); ++i) {
     const absl::Status status =
-        ResolveMember(ports, spec->mutable_ensemble()->mutable_members(i));
+        ResolveMember(place, spec->mutable_ensemble()->mutable_members(i));
     if (!status.ok()) {
       return Below(absl::StrCat("ensemble.members[", i, "]"), status);
     }

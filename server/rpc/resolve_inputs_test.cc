@@ -63,9 +63,10 @@ class ResolveInputsTest : public ServerTest {
             {"model.safetensors", 'b'}});
   }
 
-  grpc::Status TrySubmit(const v1::JobSpec& spec) {
+  grpc::Status TrySubmit(const v1::JobSpec& spec, bool dry_run = false) {
     v1::SubmitJobRequest request;
     *request.mutable_spec() = spec;
+    request.set_dry_run(dry_run);
     v1::SubmitJobResponse response;
     return jobs_->SubmitJob(TestContext().get(), request, &response);
   }
@@ -117,13 +118,15 @@ TEST_F(ResolveInputsTest, AWorkerGetsTheMembersFiles) {
 }
 
 TEST_F(ResolveInputsTest, SaysWhatIsWrongWithAJob) {
+  const grpc::Status unknown = TrySubmit(EnsembleOf("jobs/1"));
+  EXPECT_EQ(unknown.error_code(), StatusCode::NOT_FOUND);
+  EXPECT_THAT(unknown.error_message(),
+              StartsWith("ensemble.members[0].job: jobs/1 does not exist"));
   const auto refusal = [&](const std::string& job) {
     const grpc::Status status = TrySubmit(EnsembleOf(job));
     EXPECT_EQ(status.error_code(), StatusCode::FAILED_PRECONDITION);
     return status.error_message();
   };
-  EXPECT_THAT(refusal("jobs/1"),
-              StartsWith("ensemble.members[0].job: jobs/1 does not exist"));
   Submit(TestSpec());
   EXPECT_THAT(refusal("jobs/1"),
               AllOf(StartsWith("ensemble.members[0].job: jobs/1 is queued"),
@@ -160,6 +163,37 @@ TEST_F(ResolveInputsTest, EveryArtifactMustBeThere) {
   EXPECT_EQ(Submit(spec).name(), "jobs/1");
 }
 
+TEST_F(ResolveInputsTest, OnlyADryRunTakesUploadsAndLooksAtTheRest) {
+  v1::JobSpec training = TestSpec();
+  training.mutable_training()->mutable_data()->mutable_source()->set_upload(
+      "./glyphs");
+  v1::JobSpec ensemble = EnsembleOf("jobs/1");
+  *ensemble.mutable_ensemble()->mutable_data()->mutable_source() =
+      training.training().data().source();
+  for (const auto& [spec, field] :
+       {std::pair{training, "training"}, std::pair{ensemble, "ensemble"}}) {
+    const grpc::Status status = TrySubmit(spec);
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT) << field;
+    EXPECT_THAT(status.error_message(),
+                StartsWith(std::string(field) +
+                           ".data.source.upload: \"./glyphs\": a server "
+                           "cannot read it"));
+  }
+  EXPECT_TRUE(TrySubmit(training, /*dry_run=*/true).ok());
+  const grpc::Status status = TrySubmit(ensemble, /*dry_run=*/true);
+  EXPECT_EQ(status.error_code(), StatusCode::NOT_FOUND);
+  EXPECT_THAT(status.error_message(), StartsWith("ensemble.members[0].job"));
+  Train();
+  EXPECT_TRUE(TrySubmit(ensemble, /*dry_run=*/true).ok());
+}
+
+TEST_F(ResolveInputsTest, ARepeatedRequestGivesTheSameEnsemble) {
+  Train();
+  const v1::Job job = Submit(EnsembleOf("jobs/1"), "r");
+  EXPECT_EQ(Submit(EnsembleOf("jobs/1"), "r").name(), job.name());
+  EXPECT_EQ(Submit(job.spec(), "r").name(), job.name());
+}
+
 TEST_F(ResolveInputsTest, ABatchResolvesEachOfItsJobs) {
   Train();
   v1::BatchSubmitJobsRequest request;
@@ -169,7 +203,7 @@ TEST_F(ResolveInputsTest, ABatchResolvesEachOfItsJobs) {
   ASSERT_TRUE(
       jobs_->BatchSubmitJobs(TestContext().get(), request, &response).ok());
   EXPECT_EQ(response.results(0).job(), "jobs/2");
-  EXPECT_EQ(response.results(1).code(), StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(response.results(1).code(), StatusCode::NOT_FOUND);
   EXPECT_THAT(response.results(1).message(), HasSubstr("jobs/77"));
   EXPECT_EQ(Get("jobs/2").spec().ensemble().members(0).config().artifact(),
             Name('a'));

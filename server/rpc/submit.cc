@@ -1,5 +1,6 @@
 #include "server/rpc/submit.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -7,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "google/protobuf/util/message_differencer.h"
 #include "server/rpc/convert_job.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/job_view.h"
@@ -24,6 +26,18 @@ absl::Status Check(const v1::SubmitJobRequest& request, bool in_batch,
   return ValidateSubmit(checked, in_batch);
 }
 
+// Both as Check and ResolveInputs leave them.
+absl::Status CheckSameSpec(const std::string& request_id, core::JobId earlier,
+                           const v1::JobSpec& earlier_spec,
+                           const v1::JobSpec& spec) {
+  if (google::protobuf::util::MessageDifferencer::Equals(earlier_spec, spec)) {
+    return absl::OkStatus();
+  }
+  return absl::AlreadyExistsError(absl::StrCat(
+      "request_id ", Quoted(request_id), " made ", JobName(earlier),
+      " from another spec: must be another request_id for another job"));
+}
+
 // The spec is in place already.
 void FillNewJob(const core::SubmitResult& result, v1::Job* job) {
   job->set_name(JobName(result.job));
@@ -33,36 +47,43 @@ void FillNewJob(const core::SubmitResult& result, v1::Job* job) {
 }
 
 // Moves the spec into the response.
-void PostOne(const Ports& ports, v1::SubmitJobRequest* checked,
-             v1::SubmitJobResponse* response, const UnaryCall& call) {
+void PostOne(const Ports& ports, const v1::SubmitJobRequest& request,
+             v1::SubmitJobRequest* checked, v1::SubmitJobResponse* response,
+             const UnaryCall& call) {
   core::SubmitJobs command;
   command.submissions.push_back(
       ToSubmission(checked->request_id(), checked->spec()));
   response->mutable_job()->mutable_spec()->Swap(checked->mutable_spec());
-  ports.engine->Post(
-      std::move(command), [&ports, response, call](const core::Reply& reply) {
-        absl::Status status = reply.status;
-        if (status.ok()) status = reply.submits.at(0).status;
-        if (!status.ok()) return call.Done(status);
-        const core::SubmitResult& result = reply.submits[0];
-        if (result.revision != 0) {
-          FillNewJob(result, response->mutable_job());
-          return call.Done(absl::OkStatus());
-        }
-        // The request_id made it before; as it stands now.
-        call.RunBlocking([&ports, response, id = result.job]() -> absl::Status {
-          ASSIGN_OR_RETURN(*response->mutable_job(), ViewJob(ports, id));
-          return absl::OkStatus();
-        });
-      });
+  ports.engine->Post(std::move(command), [&ports, &request, response,
+                                          call](const core::Reply& reply) {
+    absl::Status status = reply.status;
+    if (status.ok()) status = reply.submits.at(0).status;
+    if (!status.ok()) return call.Done(status);
+    const core::SubmitResult& result = reply.submits[0];
+    if (result.revision != 0) {
+      FillNewJob(result, response->mutable_job());
+      return call.Done(absl::OkStatus());
+    }
+    // The request_id made it before; as it stands now.
+    call.RunBlocking([&ports, &request, response,
+                      id = result.job]() -> absl::Status {
+      ASSIGN_OR_RETURN(v1::Job earlier, ViewJob(ports, id));
+      RETURN_IF_ERROR(CheckSameSpec(request.request_id(), id, earlier.spec(),
+                                    response->job().spec()));
+      *response->mutable_job() = std::move(earlier);
+      return absl::OkStatus();
+    });
+  });
 }
 
 // What became of a batch: the answers to refused items are there from the
 // start, those of the others come with the engine's reply.
 struct Batch {
-  Batch(v1::BatchSubmitJobsResponse* response, const UnaryCall& call)
-      : response(response), call(call) {}
+  Batch(const v1::BatchSubmitJobsRequest& request,
+        v1::BatchSubmitJobsResponse* response, const UnaryCall& call)
+      : request(request), response(response), call(call) {}
 
+  const v1::BatchSubmitJobsRequest& request;
   v1::BatchSubmitJobsResponse* const response;
   const UnaryCall call;
   core::SubmitJobs command;
@@ -74,31 +95,71 @@ void Refuse(const absl::Status& status, v1::BatchSubmitJobsResult* result) {
   result->set_message(std::string(status.message()));
 }
 
-void Answer(const Batch& batch, const core::Reply& reply) {
-  if (!reply.status.ok()) return batch.call.Done(reply.status);
-  for (size_t i = 0; i < batch.places.size(); ++i) {
-    v1::BatchSubmitJobsResult* result =
-        batch.response->mutable_results(batch.places[i]);
-    const core::SubmitResult& submit = reply.submits.at(i);
-    if (submit.status.ok()) {
-      result->set_job(JobName(submit.job));
-    } else {
-      Refuse(submit.status, result);
-    }
-  }
-  batch.call.Done(absl::OkStatus());
+absl::Status CheckItem(const Ports& ports, const v1::SubmitJobRequest& request,
+                       v1::SubmitJobRequest* checked) {
+  RETURN_IF_ERROR(Check(request, /*in_batch=*/true, checked));
+  if (!MustResolve(checked->spec())) return absl::OkStatus();
+  return ResolveInputs(ports, /*dry_run=*/false, checked->mutable_spec());
 }
 
-void CheckBatch(const Ports& ports, const v1::BatchSubmitJobsRequest& request,
-                Batch* batch) {
-  for (int i = 0; i < request.requests_size(); ++i) {
+// Of an item whose request_id made the job before. What was checked went to the
+// engine, so it is checked once more: new items, which are most, pay no copy.
+absl::Status CheckRepeated(const Ports& ports,
+                           const v1::SubmitJobRequest& request,
+                           core::JobId earlier) {
+  v1::SubmitJobRequest checked;
+  RETURN_IF_ERROR(CheckItem(ports, request, &checked));
+  ASSIGN_OR_RETURN(const std::string stored, ports.jobs->GetSpec(earlier));
+  v1::JobSpec spec;
+  if (!spec.ParseFromString(stored)) {
+    return absl::DataLossError(
+        absl::StrCat(JobName(earlier), ": its stored spec is damaged"));
+  }
+  return CheckSameSpec(request.request_id(), earlier, spec, checked.spec());
+}
+
+// Reads the disk for the items whose request_id was known.
+void AnswerItems(const Ports& ports, const Batch& batch,
+                 const std::vector<core::SubmitResult>& submits) {
+  for (size_t i = 0; i < batch.places.size(); ++i) {
+    const int place = batch.places[i];
+    v1::BatchSubmitJobsResult* result = batch.response->mutable_results(place);
+    absl::Status status = submits.at(i).status;
+    if (status.ok() && submits[i].revision == 0) {
+      status =
+          CheckRepeated(ports, batch.request.requests(place), submits[i].job);
+    }
+    if (status.ok()) {
+      result->set_job(JobName(submits[i].job));
+    } else {
+      Refuse(status, result);
+    }
+  }
+}
+
+void Answer(const Ports& ports, std::shared_ptr<Batch> batch,
+            const core::Reply& reply) {
+  if (!reply.status.ok()) return batch->call.Done(reply.status);
+  const bool repeated = std::any_of(
+      reply.submits.begin(), reply.submits.end(), [](const auto& submit) {
+        return submit.status.ok() && submit.revision == 0;
+      });
+  if (!repeated) {
+    AnswerItems(ports, *batch, reply.submits);
+    return batch->call.Done(absl::OkStatus());
+  }
+  batch->call.RunBlocking([&ports, batch, submits = reply.submits] {
+    AnswerItems(ports, *batch, submits);
+    return absl::OkStatus();
+  });
+}
+
+void CheckBatch(const Ports& ports, Batch* batch) {
+  for (int i = 0; i < batch->request.requests_size(); ++i) {
     v1::BatchSubmitJobsResult* result = batch->response->add_results();
     v1::SubmitJobRequest checked;
-    absl::Status status =
-        Check(request.requests(i), /*in_batch=*/true, &checked);
-    if (status.ok() && NamesStored(checked.spec())) {
-      status = ResolveInputs(ports, checked.mutable_spec());
-    }
+    const absl::Status status =
+        CheckItem(ports, batch->request.requests(i), &checked);
     if (!status.ok()) {
       Refuse(status, result);
       continue;
@@ -109,14 +170,14 @@ void CheckBatch(const Ports& ports, const v1::BatchSubmitJobsRequest& request,
   }
 }
 
-void PostBatch(const Ports& ports, const v1::BatchSubmitJobsRequest& request,
-               std::shared_ptr<Batch> batch) {
-  CheckBatch(ports, request, batch.get());
+void PostBatch(const Ports& ports, std::shared_ptr<Batch> batch) {
+  CheckBatch(ports, batch.get());
   if (batch->places.empty()) return batch->call.Done(absl::OkStatus());
   core::SubmitJobs command = std::move(batch->command);
-  ports.engine->Post(std::move(command), [batch](const core::Reply& reply) {
-    Answer(*batch, reply);
-  });
+  ports.engine->Post(std::move(command),
+                     [&ports, batch](const core::Reply& reply) {
+                       Answer(ports, batch, reply);
+                     });
 }
 
 }  // namespace
@@ -126,17 +187,19 @@ void SubmitOne(const Ports& ports, const v1::SubmitJobRequest& request,
   auto checked = std::make_shared<v1::SubmitJobRequest>();
   absl::Status status = Check(request, /*in_batch=*/false, checked.get());
   if (!status.ok()) return call.Done(status);
-  if (!NamesStored(checked->spec()) && !checked->dry_run()) {
-    return PostOne(ports, checked.get(), response, call);
+  if (!MustResolve(checked->spec()) && !checked->dry_run()) {
+    return PostOne(ports, request, checked.get(), response, call);
   }
-  const bool taken = ports.executor->Post([&ports, checked, response, call] {
-    const absl::Status there = ResolveInputs(ports, checked->mutable_spec());
-    if (!there.ok()) return call.Done(there);
-    if (!checked->dry_run())
-      return PostOne(ports, checked.get(), response, call);
-    *response->mutable_job() = NewJob({}, checked->spec());
-    call.Done(absl::OkStatus());
-  });
+  const bool taken =
+      ports.executor->Post([&ports, &request, checked, response, call] {
+        const absl::Status there =
+            ResolveInputs(ports, checked->dry_run(), checked->mutable_spec());
+        if (!there.ok()) return call.Done(there);
+        if (!checked->dry_run())
+          return PostOne(ports, request, checked.get(), response, call);
+        *response->mutable_job() = NewJob({}, checked->spec());
+        call.Done(absl::OkStatus());
+      });
   if (!taken) call.Done(UnaryCall::BusyError());
 }
 
@@ -145,9 +208,9 @@ void SubmitMany(const Ports& ports, const v1::BatchSubmitJobsRequest& request,
   if (absl::Status status = ValidateBatch(request); !status.ok()) {
     return call.Done(status);
   }
-  auto batch = std::make_shared<Batch>(response, call);
-  const bool taken = ports.executor->Post(
-      [&ports, &request, batch] { PostBatch(ports, request, batch); });
+  auto batch = std::make_shared<Batch>(request, response, call);
+  const bool taken =
+      ports.executor->Post([&ports, batch] { PostBatch(ports, batch); });
   if (!taken) call.Done(UnaryCall::BusyError());
 }
 

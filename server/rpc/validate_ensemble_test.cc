@@ -151,11 +151,6 @@ TEST(ValidateEnsemble, ChecksEachMember) {
          e.mutable_members(0)->mutable_model()->set_architecture("mlpp");
        },
        "ensemble.members[0].model.architecture: \"mlpp\": must be one of"},
-      {[](auto& e) {
-         e.mutable_members(0)->mutable_model()->mutable_weights()->set_upload(
-             "a");
-       },
-       "ensemble.members[0].model.weights.upload: \"a\": a server cannot"},
       {[](auto& e) { e.mutable_members(1)->mutable_torchscript()->Clear(); },
        "ensemble.members[1].torchscript: not set: must be a path or an"},
       {[](auto& e) { e.mutable_members(1)->mutable_config(); },

@@ -74,12 +74,8 @@ absl::Status CheckSource(const v1::Source& source) {
       if (IsArtifactName(source.artifact())) return absl::OkStatus();
       return WrongValue("artifact", Quoted(source.artifact()),
                         "\"sha256:\" and 64 lower-case hex digits");
-    case v1::Source::kUpload:
-      return BadField(
-          "upload",
-          absl::StrCat(Quoted(source.upload()),
-                       ": a server cannot read it: clients upload it and put "
-                       "the artifact in its place, as trainctl submit does"));
+    case v1::Source::kUpload:  // a dry run takes it: ResolveInputs decides
+      return absl::OkStatus();
     case v1::Source::FROM_NOT_SET:
       break;
   }

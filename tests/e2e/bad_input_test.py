@@ -123,7 +123,7 @@ AT_THE_SERVER = [
     ("member's artifact that is not there", ENSEMBLE.replace(
         "job: jobs/1", 'torchscript: "sha256:' + "0" * 64 + '"'), [], REFUSED,
      ["ensemble.members[0].torchscript", "sha256:000", "upload it"]),
-    ("member job that is not there", ENSEMBLE, [], REFUSED,
+    ("member job that is not there", ENSEMBLE, [], NOT_FOUND,
      ["ensemble.members[0].job", "jobs/1", "does not exist"]),
     ("member job that is no job", ENSEMBLE.replace("jobs/1", "one"), [], BAD_INPUT,
      ["ensemble.members[0].job", "one", "jobs/"]),
@@ -161,6 +161,29 @@ class BadJobFiles(yard.TestCase):
         path = self.yard.write("job.yaml", GOOD)
         self.yard.ctl_ok("submit", path, "--dry-run")
         self.assertEqual(self.yard.jobs(), [])
+
+    def test_nothing_is_uploaded_for_a_job_that_is_refused(self):
+        self.yard.start_server()
+        folder = self.yard.glyphs(200, 100)
+        for text in (ENSEMBLE, GOOD.replace("epochs: 1", "epochs: 1000001")):
+            path = self.yard.write("job.yaml", text.replace("/data/glyphs", folder)
+                                   .replace("{path: ", "{upload: "))
+            result = self.yard.ctl("submit", path)
+            self.assertNotEqual(result.code, 0, str(result))
+            self.assertNotIn("upload", result.err)
+        self.assertEqual(self.yard.ctl_ok("artifacts", "list", "--output", "json").json()
+                         .get("artifacts", []), [])
+
+    def test_a_request_id_is_for_one_job(self):
+        self.yard.start_server()
+        path = self.yard.write("job.yaml", GOOD)
+        for _ in range(2):
+            self.assertIn("jobs/1 ", self.yard.ctl_ok("submit", path, "--request-id", "r").out)
+        result = self.yard.ctl("submit", path, "--request-id", "r", "--epochs", "2")
+        self.assertEqual(result.code, REFUSED, str(result))
+        for part in ('"r"', "jobs/1", "another request_id"):
+            self.assertIn(part, result.err)
+        self.assertEqual(len(self.yard.jobs()), 1)
 
     def test_unknown_names_are_named(self):
         self.yard.start_server()
