@@ -106,6 +106,14 @@ std::string Suggestion(const CLI::App& app,
   return "";
 }
 
+// CLI11's "--limit: 1 required INT missing" in our words.
+std::string UsageText(const CLI::ParseError& error) {
+  const std::string text = Printable(error.what());
+  const size_t at = text.find(": 1 required ");
+  if (at == std::string::npos || !absl::EndsWith(text, " missing")) return text;
+  return absl::StrCat(text.substr(0, at), ": has no value: give it one");
+}
+
 int ReportUsage(const CLI::App& app, const CLI::ParseError& error,
                 const std::vector<std::string>& arguments,
                 const Console& console) {
@@ -119,7 +127,7 @@ int ReportUsage(const CLI::App& app, const CLI::ParseError& error,
   }
   const std::string unknown = UnknownCommand(app, arguments);
   *console.err << "trainctl: "
-               << (unknown.empty() ? Printable(error.what())
+               << (unknown.empty() ? UsageText(error)
                                    : absl::StrCat("\"", Printable(unknown),
                                                   "\" is no command"))
                << Suggestion(app, arguments) << "\nSee: " << command
@@ -137,11 +145,6 @@ int ReportError(const absl::Status& status, const Settings& settings,
                         ExplainConnectionError(std::string(status.message())))
                  << "\nIs trainyard-server running there? Choose another with "
                     "--server or TRAINYARD_SERVER.\n";
-    if (!settings.security.tls_ca.empty() &&
-        settings.security.tls_cert.empty()) {
-      *console.err << "If it asks for a client certificate, give --tls-cert "
-                      "and --tls-key.\n";
-    }
   } else if (status.message().empty()) {
     *console.err << absl::StatusCodeToString(status.code()) << "\n";
   } else {
@@ -177,6 +180,9 @@ int RunApp(absl::Span<const Command> commands,
   CLI::App app("Submit and follow jobs on a Trainyard server.", "trainctl");
   GlobalOptions options;
   AddGlobalOptions(app, &options);
+  app.set_version_flag("--version", "trainctl " TRAINYARD_VERSION,
+                       "Print the version; the command version tells the "
+                       "server's too");
   app.fallthrough();
   app.require_subcommand(1);
   app.footer(Footer());

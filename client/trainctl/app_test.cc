@@ -681,6 +681,40 @@ TEST_F(AppTest, PrintsCompletionsForEachShell) {
   EXPECT_EQ(Run({"completion", "tcsh"}), kBadInput);
 }
 
+TEST_F(AppTest, AWrongValueIsNamedWithItsOptionAndWhatWouldBeRight) {
+  struct Row {
+    std::vector<std::string> arguments;
+    const char* error;
+  };
+  const Row kRows[] = {
+      {{"list", "--limit", "0"},
+       "--limit: \"0\": must be a whole number from 1 to 1000000"},
+      {{"list", "--limit", "many"},
+       "--limit: \"many\": must be a whole number"},
+      {{"logs", "1", "--tail", "-1"}, "--tail: \"-1\": must be a whole number"},
+      {{"metrics", "1", "--attempt", "x"},
+       "--attempt: \"x\": must be a whole number"},
+      {{"metrics", "1", "--plot", "--over", "day"},
+       "--over: \"day\": must be step or time"},
+      {{"cloud", "estimate", "--hours", "nan"},
+       "--hours: \"nan\": must be a number from 0.001 to 100000"},
+      {{"completion", "csh"}, "shell: \"csh\": must be bash, zsh or fish"},
+  };
+  for (const Row& row : kRows) {
+    EXPECT_EQ(Run(row.arguments), kBadInput) << row.error;
+    EXPECT_THAT(err_.str(), StartsWith(std::string("trainctl: ") + row.error));
+  }
+  std::ostringstream err;
+  console_.err = &err;
+  EXPECT_EQ(RunApp(CommandTable(), {"list", "--limit"}, console_), kBadInput);
+  EXPECT_THAT(err.str(), StartsWith("trainctl: --limit: has no value"));
+}
+
+TEST_F(AppTest, TellsItsVersionWithoutAServer) {
+  EXPECT_EQ(RunApp(CommandTable(), {"--version"}, console_), kOk);
+  EXPECT_THAT(out_.str(), ::testing::MatchesRegex("trainctl [0-9.]+\n"));
+}
+
 TEST_F(AppTest, SaysWhichServerCannotBeReached) {
   std::ostringstream err;
   console_.err = &err;
@@ -692,7 +726,8 @@ TEST_F(AppTest, SaysWhichServerCannotBeReached) {
   EXPECT_EQ(RunApp(CommandTable(), {"list", "--server", address}, console_),
             kUnreachable);
   EXPECT_THAT(err.str(),
-              StartsWith("trainctl: server " + address + " cannot be reached"));
+              StartsWith("trainctl: server " + address +
+                         " cannot be reached: nothing listens there\n"));
 }
 
 }  // namespace

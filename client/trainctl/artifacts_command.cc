@@ -9,6 +9,7 @@
 #include "client/folder_manifest.h"
 #include "client/sha256.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/option_checks.h"
 #include "client/trainctl/transfer_line.h"
 
 namespace trainyard::trainctl {
@@ -165,7 +166,7 @@ CommandRun AddArtifacts(CLI::App& app) {
   app.require_subcommand(1);
   CLI::App* list = app.add_subcommand("list", "List artifacts, newest first");
   list->add_option("--limit", options->limit, "At most so many")
-      ->check(CLI::Range(1, 1000))
+      ->check(WholeNumber(1, 1000))
       ->capture_default_str();
   list->add_option("--page", options->page, "Go on after an earlier list");
 

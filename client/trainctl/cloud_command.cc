@@ -10,6 +10,7 @@
 #include "client/trainctl/cloud_prices.h"
 #include "client/trainctl/command.h"
 #include "client/trainctl/job_file.h"
+#include "client/trainctl/option_checks.h"
 #include "client/trainctl/yaml_reader.h"
 
 namespace trainyard::trainctl {
@@ -169,23 +170,23 @@ CommandRun AddCloud(CLI::App& app) {
                        "Job file that says how many GPUs of what memory");
   estimate->add_option("--hours", work.hours, "Hours that one job takes")
       ->required()
-      ->check(CLI::Range(0.001, 100000.0));
+      ->check(RealNumber(0.001, 100000));
   estimate->add_option("--on", work.on,
                        "GPU that --hours is for (default: T4)");
   estimate->add_option("--jobs", work.jobs, "So many such jobs")
-      ->check(CLI::Range(1, 100000))
+      ->check(WholeNumber(1, 100000))
       ->capture_default_str();
   estimate->add_option("--gpus", work.gpus, "GPUs of one job (default: 1)")
-      ->check(CLI::Range(1, 64));
+      ->check(WholeNumber(1, 64));
   estimate->add_option("--gpu-memory", options->gpu_memory,
                        "Least memory of a GPU, such as 12GiB");
   estimate->add_option("--memory", options->memory,
                        "Least memory of the instance, such as 32GiB");
   estimate->add_flag("--spot", work.spot, "Choose by spot prices");
   estimate->add_option("--max-hours", work.max_hours, "Done within so long")
-      ->check(CLI::Range(0.001, 100000.0));
+      ->check(RealNumber(0.001, 100000));
   estimate->add_option("--cloud", work.cloud, "Only this one")
-      ->check(CLI::IsMember({"aws", "gcp", "azure"}));
+      ->check(OneOf({"aws", "gcp", "azure"}));
   estimate->add_option("--prices", options->prices_file,
                        "Price file (default: the built-in one)");
   return [options](Context& context) { return Estimate(context, *options); };

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/option_checks.h"
 
 namespace trainyard::trainctl {
 namespace {
@@ -186,7 +187,7 @@ CommandRun AddCompletion(CLI::App& app) {
   auto shell = std::make_shared<std::string>();
   app.add_option("shell", *shell, "bash, zsh or fish")
       ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+      ->check(OneOf({"bash", "zsh", "fish"}));
   return [shell](Context& context) -> absl::StatusOr<ExitCode> {
     const Tree tree = TreeOf(context.app);
     *context.console.out << (*shell == "bash"  ? Bash(tree)

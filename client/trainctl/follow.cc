@@ -105,7 +105,8 @@ class Streams {
     client::FollowOptions options;
     options.cancel = &cancel_;
     options.on_break = [this](const absl::Status& why, absl::Duration) {
-      mailbox_->Put(StreamBroke{std::string(why.message())});
+      mailbox_->Put(
+          StreamBroke{ExplainConnectionError(std::string(why.message()))});
     };
     const absl::Status status = client::WatchJobs(
         client, request, options,

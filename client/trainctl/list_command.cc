@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/option_checks.h"
 #include "proto/json/names.h"
 
 namespace trainyard::trainctl {
@@ -125,7 +126,7 @@ CommandRun AddList(CLI::App& app) {
       ->type_name("NAME=VALUE");
   app.add_option("--name", options->name, "Only jobs of this name");
   app.add_option("--limit", options->limit, "At most so many jobs")
-      ->check(CLI::Range(1, 1000000))
+      ->check(WholeNumber(1, 1000000))
       ->capture_default_str();
   app.add_option("--page", options->page, "Go on after an earlier list");
   return [options](Context& context) { return Run(context, *options); };

@@ -5,6 +5,7 @@
 #include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/option_checks.h"
 #include "client/watch.h"
 
 namespace trainyard::trainctl {
@@ -67,8 +68,10 @@ CommandRun AddLogs(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("job", options->job, "17 or jobs/17")->required();
   app.add_flag("-f,--follow", options->follow, "Wait for more until the end");
-  app.add_option("--tail", options->tail, "From the last so many lines");
-  app.add_option("--attempt", options->attempt, "Of one attempt only");
+  app.add_option("--tail", options->tail, "From the last so many lines")
+      ->check(WholeNumber(0, UINT32_MAX));
+  app.add_option("--attempt", options->attempt, "Of one attempt only")
+      ->check(WholeNumber(0, UINT32_MAX));
   app.add_flag("--timestamps", options->timestamps,
                "With the time of each line");
   return [options](Context& context) { return Run(context, *options); };

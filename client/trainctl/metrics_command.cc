@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/units.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/option_checks.h"
 #include "client/trainctl/plot_metrics.h"
 #include "client/watch.h"
 
@@ -164,8 +165,10 @@ CommandRun AddMetrics(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("job", options->job, "17 or jobs/17")->required();
   app.add_flag("-f,--follow", options->follow, "Wait for more until the end");
-  app.add_option("--tail", options->tail, "From the last so many points");
-  app.add_option("--attempt", options->attempt, "Of one attempt only");
+  app.add_option("--tail", options->tail, "From the last so many points")
+      ->check(WholeNumber(0, UINT32_MAX));
+  app.add_option("--attempt", options->attempt, "Of one attempt only")
+      ->check(WholeNumber(0, UINT32_MAX));
   CLI::Option* plot =
       app.add_option("--plot", options->plotted,
                      "Draw curves of these figures, commas between them")
@@ -173,7 +176,7 @@ CommandRun AddMetrics(CLI::App& app) {
           ->default_str(kUsualMetrics)
           ->type_name("METRICS");
   app.add_option("--over", options->over, "Draw over the step or the time")
-      ->check(CLI::IsMember({"step", "time"}))
+      ->check(OneOf({"step", "time"}))
       ->needs(plot)
       ->capture_default_str();
   app.add_flag("--ascii", options->ascii,

@@ -126,7 +126,8 @@ std::vector<std::string> Frame(const Reader& reader, const std::string& job,
   const std::string fault = reader.fault();
   const std::string line =
       fault.empty() ? absl::StrCat(job, "   q: leave")
-                    : absl::StrCat("connection lost (", Printable(fault),
+                    : absl::StrCat("connection lost (",
+                                   Printable(ExplainConnectionError(fault)),
                                    "); trying again");
   std::vector<std::string> lines = {
       Shorten(line, static_cast<size_t>(console.width()))};

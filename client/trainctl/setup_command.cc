@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/option_checks.h"
 #include "client/trainctl/security_files.h"
 #include "client/trainctl/text.h"
 
@@ -125,7 +126,7 @@ CommandRun AddSetup(CLI::App& app) {
                  "[this machine's name]")
       ->take_all();
   app.add_option("--days", options->days, "How long certificates last")
-      ->check(CLI::Range(1, 3650))
+      ->check(WholeNumber(1, 3650))
       ->capture_default_str();
   app.add_flag("--force", options->force,
                "Make the certificates anew, by the CA that is there, for the "

@@ -8,6 +8,7 @@
 #include "base/private_file.h"
 #include "base/status_macros.h"
 #include "client/trainctl/command.h"
+#include "client/trainctl/option_checks.h"
 #include "trainyard/v1/auth_service.pb.h"
 
 namespace trainyard::trainctl {
@@ -160,11 +161,7 @@ CommandRun AddTokens(CLI::App& app) {
   create
       ->add_option("--uses", options->uses,
                    "How many workers may join by it [1]")
-      ->check([](const std::string& text) -> std::string {
-        uint32_t uses = 0;
-        if (absl::SimpleAtoi(text, &uses) && uses > 0) return "";
-        return absl::StrCat(text, ": must be a whole number of at least 1");
-      });
+      ->check(WholeNumber(1, UINT32_MAX));
   create->add_option("--lifetime", options->lifetime,
                      "Such as 90d or 12h [until revoked; to join: 1h]");
   create->add_option("--out", options->out,

@@ -40,7 +40,7 @@ class Collector {
       away_since_ = absl::InfiniteFuture();
     } else {
       away_since_ = std::min(away_since_, absl::Now());
-      model_.fault = std::string(status.message());
+      model_.fault = ExplainConnectionError(std::string(status.message()));
       queue_.Restart();
     }
     model_.away =

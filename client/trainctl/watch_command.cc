@@ -44,10 +44,13 @@ absl::StatusOr<ExitCode> WatchAll(Context& context) {
   const InterruptWatch interrupt(context.console, &cancel);
   client::FollowOptions follow;
   follow.cancel = &cancel;
-  follow.on_break = [&](const absl::Status& why, absl::Duration) {
-    *context.console.err << "connection lost (" << Printable(why.message())
-                         << "); trying again\n";
-  };
+  follow.on_break =
+      [&](const absl::Status& why, absl::Duration) {
+        *context.console.err
+            << "connection lost ("
+            << Printable(ExplainConnectionError(std::string(why.message())))
+            << "); trying again\n";
+      };
   std::map<std::string, v1::Job> known;  // those not final: bounded by them
   std::ostream& out = *context.console.out;
   const absl::Status status = client::WatchJobs(

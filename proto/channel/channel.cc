@@ -28,6 +28,9 @@ namespace {
 constexpr size_t kMaxPemBytes = 1 << 20;
 constexpr unsigned kReloadSeconds = 5;
 constexpr char kSystem[] = "system";
+constexpr char kOtherName[] =
+    "its certificate is for another name: use a name that is in it, or give "
+    "--tls-server-name";
 
 absl::Status CheckPem(absl::string_view field, const std::string& path,
                       absl::string_view kind) {
@@ -42,8 +45,8 @@ absl::Status CheckPem(absl::string_view field, const std::string& path,
   if (absl::StrContains(text, "-----BEGIN ") && absl::StrContains(text, kind)) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      field, ": ", path, ": must be a PEM file with a ", kind));
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, ": ", path, ": must be a PEM file with a ", kind));
 }
 
 // Puts the token on every call.
@@ -105,21 +108,22 @@ absl::Status CheckSecurity(const std::string& server,
   if (!tls && (!security.tls_cert.empty() || !security.tls_key.empty() ||
                !security.tls_server_name.empty())) {
     return absl::InvalidArgumentError(
-        "tls_ca: not set, though other TLS settings are: must be the file of "
-        "the CA that signed the server's certificate, or \"system\"");
+        "--tls-ca (TRAINYARD_TLS_CA): not set, though other TLS settings are: "
+        "must be the file of the CA that signed the server's certificate, or "
+        "\"system\"");
   }
   if (security.tls_cert.empty() != security.tls_key.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        security.tls_cert.empty() ? "tls_cert" : "tls_key",
-        ": not set: a client certificate needs both its tls_cert and its "
-        "tls_key"));
+        security.tls_cert.empty() ? "--tls-cert" : "--tls-key",
+        ": not set: a client certificate needs both --tls-cert and "
+        "--tls-key"));
   }
   if (tls && security.tls_ca != kSystem) {
-    RETURN_IF_ERROR(CheckPem("tls_ca", security.tls_ca, "CERTIFICATE"));
+    RETURN_IF_ERROR(CheckPem("--tls-ca", security.tls_ca, "CERTIFICATE"));
   }
   if (!security.tls_cert.empty()) {
-    RETURN_IF_ERROR(CheckPem("tls_cert", security.tls_cert, "CERTIFICATE"));
-    RETURN_IF_ERROR(CheckPem("tls_key", security.tls_key, "PRIVATE KEY"));
+    RETURN_IF_ERROR(CheckPem("--tls-cert", security.tls_cert, "CERTIFICATE"));
+    RETURN_IF_ERROR(CheckPem("--tls-key", security.tls_key, "PRIVATE KEY"));
   }
   if (security.token.empty() && security.token_file.empty()) {
     return absl::OkStatus();
@@ -127,7 +131,7 @@ absl::Status CheckSecurity(const std::string& server,
   RETURN_IF_ERROR(TokenSource::Check(security.token, security.token_file));
   if (tls || IsLoopback(server)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "tls_ca: not set: the token would go to ", server,
+      "--tls-ca (TRAINYARD_TLS_CA): not set: the token would go to ", server,
       " in plain text, for everyone on the way to take"));
 }
 
@@ -160,22 +164,38 @@ void QuietGrpc() {
 std::string ExplainConnectionError(const std::string& message) {
   const std::pair<absl::string_view, absl::string_view> kKnown[] = {
       {"certificate verify failed",
-       "its certificate is not signed by the CA in tls_ca, or is not for this "
-       "name"},
-      {"wrong version number", "it does not speak TLS there"},
-      {"hostname verification check failed",
-       "its certificate is for another name: use a name that is in it, or set "
-       "tls_server_name"},
+       "its certificate is not signed by the CA in --tls-ca "
+       "(TRAINYARD_TLS_CA), or is not for this name"},
+      {"wrong version number",
+       "it does not speak TLS there: leave --tls-ca (TRAINYARD_TLS_CA) out, or "
+       "give the address of a server with TLS"},
+      {"hostname verification check failed", kOtherName},
+      {"is not in peer certificate", kOtherName},
       {"certificate required",
-       "it asks for a client certificate: set tls_cert and tls_key"},
+       "it asks for a client certificate: give --tls-cert and --tls-key"},
       {"unknown ca",
-       "it does not know the CA of the client certificate in tls_cert"},
-      {"certificate unknown", "it refused the client certificate in tls_cert"},
+       "it does not know the CA of the client certificate in --tls-cert"},
+      {"certificate unknown",
+       "it refused the client certificate in --tls-cert"},
       {"certificate expired", "a certificate has expired"},
+      {"connection refused", "nothing listens there"},
+      {"dns resolution failed", "its name leads to no address"},
+      {"no route to host", "no network leads there"},
+      {"network is unreachable", "no network leads there"},
+      {"failed parsing http/2", "what listens there is no Trainyard server"},
+      {"deadline exceeded", "it did not answer in time"},
   };
   const std::string lower = absl::AsciiStrToLower(message);
   for (const auto& [part, text] : kKnown) {
     if (absl::StrContains(lower, part)) return std::string(text);
+  }
+  // What TLS does to one who speaks otherwise, seen from his side.
+  if (absl::StrContains(lower, "failed to connect") &&
+      (absl::StrContains(lower, "socket closed") ||
+       absl::StrContains(lower, "connection reset"))) {
+    return "it closed the connection at once: a server with TLS needs --tls-ca "
+           "(TRAINYARD_TLS_CA), one that asks for a client certificate needs "
+           "--tls-cert and --tls-key too, by a CA it knows";
   }
   return message;
 }

@@ -33,9 +33,9 @@ struct Security {
 };
 
 // What a program can know before it connects. INVALID_ARGUMENT and NOT_FOUND
-// name the field as "tls_ca", and what would be right: files that are missing
-// or no PEM, a certificate without key, a token that would go over another
-// machine's network in plain text.
+// name the field by its flag, "--tls-ca", and what would be right: files that
+// are missing or no PEM, a certificate without key, a token that would go over
+// another machine's network in plain text.
 absl::Status CheckSecurity(const std::string& server, const Security& security);
 
 // Connects at the first call. What CheckSecurity refuses gives a channel whose
@@ -48,8 +48,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server,
 // them. For programs, once, first.
 void QuietGrpc();
 
-// What gRPC says of a connection that TLS broke, in words to act on; other
-// messages unchanged.
+// What gRPC says of a connection that failed, in words to act on that go on
+// from the server's address; other messages unchanged.
 std::string ExplainConnectionError(const std::string& message);
 
 }  // namespace trainyard

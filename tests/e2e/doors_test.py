@@ -120,7 +120,7 @@ class Doors(yard.TestCase):
         self.setup_files("other")
         wrong = self.yard.ctl("--tls-ca", self.file("ca.crt", "other"), "list")
         self.assertEqual(wrong.code, 3, str(wrong))
-        self.assertIn("not signed by the CA in tls_ca", wrong.err)
+        self.assertIn("not signed by the CA in --tls-ca (TRAINYARD_TLS_CA)", wrong.err)
         named = self.yard.ctl("--tls-server-name", "other.example", "list")
         self.assertEqual(named.code, 3, str(named))
         # A client certificate of another CA does not do.
@@ -132,8 +132,18 @@ class Doors(yard.TestCase):
             del self.yard.env[name]
         plain = self.yard.ctl("list")
         self.assertEqual(plain.code, 3, str(plain))
-        for result in (refused, wrong, foreign, plain):
-            self.assertNotRegex(result.err, r"\.cc:\d+")
+        self.assertIn("a server with TLS needs --tls-ca (TRAINYARD_TLS_CA)", plain.err)
+        for result in (refused, wrong, named, foreign, plain):
+            self.assertNotRegex(result.err, r"\.cc:\d+|SSL_ERROR|last error")
+            self.assertIn(f"server {self.yard.address} cannot be reached", result.err)
+
+    def test_tls_where_there_is_none_is_told(self):
+        self.setup_files()
+        self.yard.start_server()
+        result = self.yard.ctl("--tls-ca", self.file("ca.crt"), "list")
+        self.assertEqual(result.code, 3, str(result))
+        self.assertIn(f"server {self.yard.address} cannot be reached: it does not speak TLS there: "
+                      "leave --tls-ca (TRAINYARD_TLS_CA) out", result.err)
 
     def test_old_tls_is_refused(self):
         self.start()

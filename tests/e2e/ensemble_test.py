@@ -13,7 +13,7 @@ import subprocess
 
 import yard
 
-REFUSED = 6  # trainctl's exit status (docs/trainctl.md)
+NOT_FOUND, REFUSED = 4, 6  # trainctl's exit statuses (docs/trainctl.md)
 CLASSES = 10
 TEST_SAMPLES = 300
 # Figures are written with 6 or more significant digits.
@@ -279,14 +279,14 @@ class Ensembles(yard.TestCase):
         self.yard.start_server()
         glyphs = self.yard.glyphs(600, TEST_SAMPLES)
 
-        def refusal(job, name="job.yaml"):
-            path = self.yard.job_file(ensemble_job(glyphs, [{"job": job}]), name)
+        def refusal(job, code=REFUSED):
+            path = self.yard.job_file(ensemble_job(glyphs, [{"job": job}]))
             result = self.yard.ctl("submit", path)
-            self.assertEqual(result.code, REFUSED, str(result))
+            self.assertEqual(result.code, code, str(result))
             self.assertIn(f"ensemble.members[0].job: {job} ", result.err)
             return result.err
 
-        self.assertIn("does not exist", refusal("jobs/1"))
+        self.assertIn("does not exist", refusal("jobs/1", NOT_FOUND))
         training = self.yard.submit(yard.glyphs_job(glyphs))
         self.assertIn("is queued: submit the ensemble once it has succeeded", refusal(training))
         self.yard.ctl_ok("cancel", training)

@@ -120,7 +120,7 @@ SessionCallbacks Agent::MakeSessionCallbacks() {
     const bool known = *warned == status.error_code();
     *warned = status.error_code();
     spdlog::log(known ? spdlog::level::debug : spdlog::level::warn,
-                "no connection to the server: {}", reason);
+                "no connection to the server {}: {}", options_.server, reason);
   };
   callbacks.on_sent = [this] {
     if (Responds(kHealthFileLife)) health_.Renew();

@@ -43,6 +43,7 @@ struct AgentOptions {
   std::string name;
   std::string instance_id;
   std::string version;
+  std::string server;  // its address, for messages
   std::map<std::string, std::string> labels;
   std::string runner;  // the program's path
   uint64_t cache_limit_bytes = 0;

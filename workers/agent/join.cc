@@ -39,7 +39,7 @@ absl::StatusOr<std::optional<TokenText>> GivenToken(const Security& security) {
 
 // Calls until the server was reached.
 absl::Status Persist(
-    const std::function<bool(absl::Duration)>& pause,
+    const std::string& server, const std::function<bool(absl::Duration)>& pause,
     const std::function<grpc::Status(grpc::ClientContext*)>& call) {
   bool warned = false;
   for (absl::Duration wait = kFirstPause;;
@@ -56,8 +56,8 @@ absl::Status Persist(
                           status.error_message());
     }
     if (!std::exchange(warned, true)) {
-      spdlog::warn("cannot join yet: {}",
-                   ExplainConnectionError(status.error_message()));
+      spdlog::warn("cannot join yet: the server {} cannot be reached: {}",
+                   server, ExplainConnectionError(status.error_message()));
     }
     if (!pause(wait)) return absl::CancelledError("asked to leave");
   }
@@ -95,7 +95,7 @@ class Joiner {
   absl::StatusOr<bool> OwnIsGood() {
     const auto stub = Stub(own_);
     const absl::Status status =
-        Persist(pause_, [&](grpc::ClientContext* context) {
+        Persist(request_.server, pause_, [&](grpc::ClientContext* context) {
           v1::WhoAmIResponse ignored;
           return stub->WhoAmI(context, {}, &ignored);
         });
@@ -124,7 +124,7 @@ class Joiner {
     request.set_secret_hash(HashSecret(secret));
     v1::JoinWorkerResponse response;
     const auto stub = Stub(request_.security);
-    RETURN_IF_ERROR(WithContext(Persist(pause_,
+    RETURN_IF_ERROR(WithContext(Persist(request_.server, pause_,
                                         [&](grpc::ClientContext* context) {
                                           return stub->JoinWorker(
                                               context, request, &response);

@@ -176,6 +176,7 @@ absl::Status Run(const CommandLine& line, const ServiceNotifier& notifier) {
   AgentOptions options{.name = line.name,
                        .instance_id = NewInstanceId(random),
                        .version = TRAINYARD_VERSION,
+                       .server = line.server,
                        .labels = line.labels,
                        .runner = line.runner,
                        .cache_limit_bytes = line.cache_limit_bytes,
