@@ -688,17 +688,16 @@ TEST_F(AppTest, AWrongValueIsNamedWithItsOptionAndWhatWouldBeRight) {
   };
   const Row kRows[] = {
       {{"list", "--limit", "0"},
-       "--limit: \"0\": must be a whole number from 1 to 1000000"},
-      {{"list", "--limit", "many"},
-       "--limit: \"many\": must be a whole number"},
-      {{"logs", "1", "--tail", "-1"}, "--tail: \"-1\": must be a whole number"},
+       "--limit: 0: must be a whole number from 1 to 1000000"},
+      {{"list", "--limit", "many"}, "--limit: many: must be a whole number"},
+      {{"logs", "1", "--tail", "-1"}, "--tail: -1: must be a whole number"},
       {{"metrics", "1", "--attempt", "x"},
-       "--attempt: \"x\": must be a whole number"},
+       "--attempt: x: must be a whole number"},
       {{"metrics", "1", "--plot", "--over", "day"},
-       "--over: \"day\": must be step or time"},
+       "--over: day: must be step or time"},
       {{"cloud", "estimate", "--hours", "nan"},
-       "--hours: \"nan\": must be a number from 0.001 to 100000"},
-      {{"completion", "csh"}, "shell: \"csh\": must be bash, zsh or fish"},
+       "--hours: nan: must be a number from 0.001 to 100000"},
+      {{"completion", "csh"}, "shell: csh: must be bash, zsh or fish"},
   };
   for (const Row& row : kRows) {
     EXPECT_EQ(Run(row.arguments), kBadInput) << row.error;

@@ -17,7 +17,7 @@ CLI::Validator Check(const std::string& shown, const std::string& want,
   return CLI::Validator(
       [want, is_good](std::string& value) {
         return is_good(value) ? std::string()
-                              : absl::StrCat("\"", value, "\": must be ", want);
+                              : absl::StrCat(value, ": must be ", want);
       },
       shown);
 }

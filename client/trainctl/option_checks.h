@@ -1,7 +1,7 @@
 // Checks of options' values. CLI11's own do not say what would be right.
 //
 //   app.add_option("--limit", limit)->check(WholeNumber(1, 1000));
-//       → --limit: "0": must be a whole number from 1 to 1000
+//       → "--limit: 0: must be a whole number from 1 to 1000"
 #pragma once
 
 #include <cstdint>

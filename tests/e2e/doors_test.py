@@ -230,7 +230,7 @@ class Doors(yard.TestCase):
         self.assertIn("the first token must be an admin's", first.err)
         none = self.yard.ctl("tokens", "create", "--role", "worker", "--join", "--uses", "0")
         self.assertEqual(none.code, 2, str(none))
-        self.assertIn("--uses: 0: must be a whole number of at least 1", none.err)
+        self.assertIn("--uses: 0: must be a whole number from 1", none.err)
         admin = self.token("admin")
         self.assertEqual(self.yard.ctl("list").code, 6)
         self.assertEqual(self.ctl_as(admin, "list").code, 0)
