@@ -1,6 +1,11 @@
+#include <sys/mman.h>
 #include <torch/csrc/jit/frontend/tracer.h>
+#include <unistd.h>
 
+#include <cstdint>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -30,14 +35,64 @@ std::optional<Network> NetworkOf(ImageModel& model,
   return ReadNetwork(*trace.first->graph);
 }
 
+// Puts the file's own pages in the place of the weights that were copied from
+// it, and returns those weights: members that wait for their first batch cost
+// no memory for them. Files in use are replaced, never rewritten; what is not
+// aligned stays a copy.
+absl::StatusOr<std::vector<torch::Tensor>> MapWeights(const std::string& path,
+                                                      ImageModel* model) {
+  ASSIGN_OR_RETURN(data::SafetensorsFile opened,
+                   data::SafetensorsFile::Open(path));
+  const auto file =
+      std::make_shared<const data::SafetensorsFile>(std::move(opened));
+  std::vector<torch::Tensor> mapped;
+  for (auto& item : model->named_parameters()) {
+    const auto found = file->tensors().find(item.key());
+    torch::Tensor& to = item.value();
+    if (found == file->tensors().end()) continue;
+    const data::TensorView& view = found->second;
+    if (view.dtype != data::DType::kF32 || view.size != to.nbytes() ||
+        to.scalar_type() != torch::kFloat32 || !to.is_contiguous() ||
+        reinterpret_cast<uintptr_t>(view.data) % alignof(float) != 0) {
+      continue;
+    }
+    // Nothing writes to the weights of a member.
+    auto* bytes = const_cast<std::byte*>(view.data);
+    to.unsafeGetTensorImpl()->set_storage_keep_dtype(
+        torch::from_blob(
+            bytes, to.sizes(), [file](void*) {}, torch::kFloat32)
+            .storage());
+    mapped.push_back(to);
+  }
+  return mapped;
+}
+
+// Gives back the memory of mapped weights that were read; whoever reads them
+// again gets them from the file again.
+void LetGo(const std::vector<torch::Tensor>& mapped) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  for (const torch::Tensor& one : mapped) {
+    const auto begin = reinterpret_cast<uintptr_t>(one.data_ptr());
+    const uintptr_t end = begin + one.nbytes();
+    const uintptr_t first = (begin + page - 1) / page * page;
+    const uintptr_t last = end / page * page;
+    if (first < last) {
+      ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+    }
+  }
+}
+
 class BuiltInModel : public InferenceModel {
  public:
-  // `model`: in eval mode, on the device.
+  // `model`: in eval mode, on the device. `mapped`: what of it is in a file.
   BuiltInModel(const std::shared_ptr<ImageModel>& model, const ModelPlan& plan,
-               std::optional<Network> network,
+               std::vector<torch::Tensor> mapped,
                std::optional<ModelDescription> description)
-      : forward_(std::move(network), plan.input,
-                 [model](const at::Tensor& x) { return model->forward(x); }) {
+      : forward_(
+            [model, shape = plan.input] { return NetworkOf(*model, shape); },
+            plan.input,
+            [model](const at::Tensor& x) { return model->forward(x); },
+            [mapped = std::move(mapped)] { LetGo(mapped); }) {
     num_classes_ = plan.num_classes;
     description_ = std::move(description);
     for (const torch::Tensor& one : model->parameters()) {
@@ -121,10 +176,12 @@ absl::StatusOr<std::unique_ptr<InferenceModel>> LoadBuiltIn(
   if (!loaded.ok()) return InMembersWords(loaded);
   model->eval();
   for (torch::Tensor& one : model->parameters()) one.requires_grad_(false);
-  std::optional<Network> network;
-  if (options.device.is_cpu()) network = NetworkOf(*model, options.shape);
+  std::vector<torch::Tensor> mapped;
+  if (options.device.is_cpu()) {
+    ASSIGN_OR_RETURN(mapped, MapWeights(member.model.weights, model.get()));
+  }
   model->to(options.device);
-  return std::make_unique<BuiltInModel>(model, *plan, std::move(network),
+  return std::make_unique<BuiltInModel>(model, *plan, std::move(mapped),
                                         std::move(description));
 }
 

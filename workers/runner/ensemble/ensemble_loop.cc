@@ -32,7 +32,10 @@ using Json = nlohmann::json;
 
 // How often a wait for the members looks for a stop.
 constexpr absl::Duration kLookUp = absl::Milliseconds(100);
-constexpr uint64_t kMaxFedBytes = uint64_t{1} << 30;
+// Read ahead: one batch takes the members longer than its reading.
+constexpr int kPrefetchBatches = 2;
+// Of batches on their way, though never less than two.
+constexpr uint64_t kMaxFedBytes = uint64_t{64} << 20;
 
 // Adds the seconds of its life to *to.
 class Timed {
@@ -114,7 +117,8 @@ EnsembleLoop::EnsembleLoop(EnsembleJob* job, const RunPorts& ports,
       output_(std::move(output)),
       log_(std::move(log)),
       files_(std::move(files)),
-      loader_(*job->samples, {.batch_size = job->options().batch_size}),
+      loader_(*job->samples, {.batch_size = job->options().batch_size,
+                              .prefetch_batches = kPrefetchBatches}),
       pool_(job->members, {.shares = job->Shares(),
                            .classes = job->classes,
                            .mc_samples = job->options().mc_samples,

@@ -8,10 +8,18 @@
 
 #include <algorithm>
 
+#include "absl/base/const_init.h"
+#include "absl/synchronization/mutex.h"
+
 namespace trainyard::runner {
 namespace {
 
-constexpr int64_t kCompared = 8;
+// How many samples of the first batch are compared: fewer of large ones, whose
+// values LibTorch keeps one by one.
+constexpr int64_t kFewestCompared = 2;
+constexpr int64_t kMostCompared = 8;
+constexpr int64_t kComparedFloats = int64_t{1} << 18;
+
 constexpr double kTolerance = 1e-5;
 
 bool SameProbabilities(const at::Tensor& one, const at::Tensor& other) {
@@ -19,28 +27,49 @@ bool SameProbabilities(const at::Tensor& one, const at::Tensor& other) {
                       kTolerance);
 }
 
+// What was held only to prepare a model.
+void GiveMemoryBack() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
 }  // namespace
 
 at::Tensor FastForward::Run(const at::Tensor& batch) {
-  if (network_ && batch.size(0) > 0) Decide(batch);
+  if (network_ && batch.size(0) > 0) return Decide(batch);
   return plan_ != nullptr ? plan_->Run(batch) : plain_(batch);
 }
 
-void FastForward::Decide(const at::Tensor& batch) {
-  if (batch.is_cpu()) {
-    plan_ = OnednnPlan::Build(*network_, shape_, batch.size(0));
+at::Tensor FastForward::Decide(const at::Tensor& batch) {
+  const int64_t samples = batch.size(0);
+  const int64_t compared =
+      std::min(samples, std::clamp(kComparedFloats * samples / batch.numel(),
+                                   kFewestCompared, kMostCompared));
+  at::Tensor right;
+  if (batch.is_cpu() && OnednnPlan::Built()) {
+    static absl::Mutex one_at_a_time(absl::kConstInit);
+    absl::MutexLock lock(&one_at_a_time);
+    const at::NoGradGuard no_grad;
+    if (std::optional<Network> network = network_()) {
+      right = plain_(batch.narrow(0, 0, compared));
+      GiveMemoryBack();
+      plan_ = OnednnPlan::Build(*network, shape_, samples);
+    }
+    if (plan_ != nullptr && packed_) packed_();
+    GiveMemoryBack();
   }
-  network_.reset();
-  if (plan_ == nullptr) return;
-  const at::Tensor few = batch.narrow(0, 0, std::min(kCompared, batch.size(0)));
-  if (!SameProbabilities(plan_->Run(few), plain_(few))) {
+  packed_ = nullptr;
+  network_ = nullptr;
+  if (plan_ == nullptr) return plain_(batch);
+  const at::Tensor logits = plan_->Run(batch);
+  if (!SameProbabilities(logits.narrow(0, 0, compared), right)) {
     plan_ = nullptr;
-    return;
+    return plain_(batch);
   }
   plain_ = nullptr;
-#ifdef __GLIBC__
-  malloc_trim(0);  // the plain weights' memory
-#endif
+  GiveMemoryBack();
+  return logits;
 }
 
 }  // namespace trainyard::runner

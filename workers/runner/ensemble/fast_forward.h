@@ -1,14 +1,16 @@
 // A model's forward by the fastest way there is: oneDNN directly on the CPU
 // where the network is made of what that can do, else as LibTorch runs it.
 //
-//   FastForward forward(network, shape, [model](const at::Tensor& x) {
+//   FastForward forward([model] { return NetworkOf(*model); }, shape,
+//                       [model](const at::Tensor& x) {
 //     return model->forward(x);
 //   });
 //   at::Tensor logits = forward.Run(batch);
 //
-// The first batch goes both ways: unless the probabilities are equal within
+// The first samples go both ways: unless the probabilities are equal within
 // 1e-5, the plain way is taken from then on. Which way it is depends on the
-// model and on the first batch alone, never on time. Not thread-safe.
+// model and on the first batch alone, never on time. Not thread-safe. One model
+// at a time is prepared, so that only one is held twice.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,10 +28,20 @@ namespace trainyard::runner {
 class FastForward {
  public:
   using Plain = std::function<at::Tensor(const at::Tensor&)>;
+  // Asked for once, at the first batch: its folded weights are copies, which
+  // members that wait for theirs need not hold.
+  using MakeNetwork = std::function<std::optional<Network>()>;
 
-  FastForward(std::optional<Network> network, const data::SampleShape& shape,
-              Plain plain)
-      : network_(std::move(network)), shape_(shape), plain_(std::move(plain)) {}
+  // Called once oneDNN has weights of its own, so that the plain ones will
+  // hardly be read again; may be empty.
+  using Packed = std::function<void()>;
+
+  FastForward(MakeNetwork network, const data::SampleShape& shape, Plain plain,
+              Packed packed = nullptr)
+      : network_(std::move(network)),
+        shape_(shape),
+        plain_(std::move(plain)),
+        packed_(std::move(packed)) {}
 
   at::Tensor Run(const at::Tensor& batch);
 
@@ -37,11 +49,13 @@ class FastForward {
   bool direct() const { return plan_ != nullptr; }
 
  private:
-  void Decide(const at::Tensor& batch);
+  // The first batch's logits.
+  at::Tensor Decide(const at::Tensor& batch);
 
-  std::optional<Network> network_;  // until it is decided
+  MakeNetwork network_;  // empty once it is decided
   const data::SampleShape shape_;
   Plain plain_;  // empty once plan_ is known to be right
+  Packed packed_;
   std::unique_ptr<OnednnPlan> plan_;
 };
 

@@ -226,7 +226,7 @@ class Reader {
     if (gamma.defined()) scale = scale * gamma.to(at::kDouble);
     at::Tensor shift = (conv->bias.to(at::kDouble) - mean) * scale;
     if (beta.defined()) shift = shift + beta;
-    conv->weight = (conv->weight * scale.view({-1, 1, 1, 1})).to(at::kFloat);
+    conv->scale = conv->scale.defined() ? conv->scale * scale : scale;
     conv->bias = shift.to(at::kFloat);
     values_[node.output()] = input;
     return true;
@@ -417,6 +417,11 @@ class Reader {
 };
 
 }  // namespace
+
+at::Tensor Layer::ScaledWeight() const {
+  if (!scale.defined()) return weight;
+  return weight * scale.view({-1, 1, 1, 1}).to(at::kFloat);
+}
 
 std::optional<Network> ReadNetwork(const torch::jit::Graph& graph) {
   return Reader().Read(graph);

@@ -38,12 +38,17 @@ struct Layer {
   int other = -1;          // added to the result, before ReLU; -1: nothing
   bool relu = false;       // at the end
   at::Tensor weight = {};  // as LibTorch has it; conv and linear
+  at::Tensor scale = {};   // of each result's weights; undefined: 1; conv
   at::Tensor bias = {};    // always there; conv and linear
   Pair kernel = {1, 1};    // max pooling
   Pair stride = {1, 1};    // conv, max pooling
   Pair padding = {0, 0};   // conv, max pooling
   Pair dilation = {1, 1};  // conv
   int64_t groups = 1;      // conv
+
+  // With the scale: a copy, made when it is asked for, so that a network holds
+  // its weights only once.
+  at::Tensor ScaledWeight() const;
 };
 
 struct Network {

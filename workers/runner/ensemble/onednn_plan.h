@@ -2,7 +2,8 @@
 // all values, ReLU and residual additions done by the convolutions, and
 // Winograd's algorithm (Lavin & Gray, "Fast Algorithms for Convolutional Neural
 // Networks", 2016) where a 3x3 convolution gains by it; LibTorch 1.13 does the
-// first three only in part and the last never.
+// first three only in part and the last never. Layers with few values and many
+// weights take larger blocks of samples than those before them.
 //
 //   std::unique_ptr<OnednnPlan> plan = OnednnPlan::Build(network, {3, 64, 64},
 //   16); at::Tensor logits = plan->Run(images);
@@ -36,10 +37,6 @@ class OnednnPlan {
 
   // images: N x C x H x W, F32, contiguous. Returns N x classes.
   virtual at::Tensor Run(const at::Tensor& images) = 0;
-
-  // Of packed weights, and of the arena.
-  virtual int64_t weight_bytes() const = 0;
-  virtual int64_t arena_bytes() const = 0;
 };
 
 }  // namespace trainyard::runner

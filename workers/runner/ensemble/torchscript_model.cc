@@ -21,14 +21,17 @@ class TorchScriptModel : public InferenceModel {
  public:
   // `given`: in eval mode; `frozen`: made of it; `sampling`: with dropout on.
   TorchScriptModel(const Module& given, Module frozen,
-                   std::optional<Network> network,
                    std::optional<DropoutModule> sampling,
                    const data::SampleShape& shape, int64_t num_classes,
                    std::optional<ModelDescription> description)
-      : forward_(std::move(network), shape,
-                 [frozen](const at::Tensor& x) mutable {
-                   return frozen.forward({x}).toTensor().to(at::kFloat);
-                 }),
+      : forward_(
+            [frozen] {
+              return ReadNetwork(*frozen.get_method("forward").graph());
+            },
+            shape,
+            [frozen](const at::Tensor& x) mutable {
+              return frozen.forward({x}).toTensor().to(at::kFloat);
+            }),
         sampling_(std::move(sampling)),
         has_dropout_(HasDropout(given)) {
     num_classes_ = num_classes;
@@ -131,13 +134,9 @@ absl::StatusOr<std::unique_ptr<InferenceModel>> LoadTorchScript(
     ASSIGN_OR_RETURN(sampling, DropoutModule::Make(module));
   }
   const Module frozen = Frozen(module);
-  std::optional<Network> network;
-  if (options.device.is_cpu()) {
-    network = ReadNetwork(*frozen.get_method("forward").graph());
-  }
-  return std::make_unique<TorchScriptModel>(module, frozen, std::move(network),
-                                            std::move(sampling), options.shape,
-                                            classes, std::move(description));
+  return std::make_unique<TorchScriptModel>(module, frozen, std::move(sampling),
+                                            options.shape, classes,
+                                            std::move(description));
 }
 
 }  // namespace trainyard::runner
