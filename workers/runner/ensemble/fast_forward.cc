@@ -54,9 +54,8 @@ at::Tensor FastForward::Decide(const at::Tensor& batch) {
     if (std::optional<Network> network = network_()) {
       right = plain_(batch.narrow(0, 0, compared));
       GiveMemoryBack();
-      plan_ = OnednnPlan::Build(*network, shape_, samples);
+      plan_ = OnednnPlan::Build(*network, shape_, samples, packed_);
     }
-    if (plan_ != nullptr && packed_) packed_();
     GiveMemoryBack();
   }
   packed_ = nullptr;

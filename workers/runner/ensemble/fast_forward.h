@@ -32,9 +32,9 @@ class FastForward {
   // members that wait for theirs need not hold.
   using MakeNetwork = std::function<std::optional<Network>()>;
 
-  // Called once oneDNN has weights of its own, so that the plain ones will
-  // hardly be read again; may be empty.
-  using Packed = std::function<void()>;
+  // Called after each layer of which oneDNN has weights of its own: the plain
+  // ones will hardly be read again. May be empty.
+  using Packed = OnednnPlan::Packed;
 
   FastForward(MakeNetwork network, const data::SampleShape& shape, Plain plain,
               Packed packed = nullptr)

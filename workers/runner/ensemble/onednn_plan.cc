@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -132,7 +133,7 @@ class Plan : public OnednnPlan {
 
   // False: a layer does not fit what is before it. Throws dnnl::error.
   bool Prepare(const Network& network, const data::SampleShape& shape,
-               int64_t samples) {
+               int64_t samples, const std::function<void()>& packed) {
     const Layers& layers = network.layers;
     const std::vector<Dims> values = ValueDims(network, shape);
     const auto cut = static_cast<std::ptrdiff_t>(CutOf(layers, values));
@@ -141,11 +142,11 @@ class Plan : public OnednnPlan {
           BlockFor(samples, values.begin(), values.begin() + cut + 1);
       last_block_ = BlockFor(samples, values.begin() + cut, values.end());
     }
-    if (last_block_ <= first_block_ || !Divide(network, values, cut)) {
+    if (last_block_ <= first_block_ || !Divide(network, values, cut, packed)) {
       first_.reset();
       last_block_ = BlockFor(samples, values.begin(), values.end());
       last_ = OnednnStage::Build(layers, Blocks(values.front(), last_block_),
-                                 onednn::Source::kBatch);
+                                 onednn::Source::kBatch, packed);
     }
     return last_ && last_->result_dims().size() == 2;
   }
@@ -158,16 +159,16 @@ class Plan : public OnednnPlan {
 
   // False: it cannot be divided there.
   bool Divide(const Network& network, const std::vector<Dims>& values,
-              std::ptrdiff_t at) {
+              std::ptrdiff_t at, const std::function<void()>& packed) {
     const auto cut = static_cast<size_t>(at);
     const Layers& layers = network.layers;
     first_ = OnednnStage::Build(Slice(layers, 0, cut),
                                 Blocks(values.front(), first_block_),
-                                onednn::Source::kBatch);
+                                onednn::Source::kBatch, packed);
     if (!first_ || !first_->is_blocked()) return false;
     last_ = OnednnStage::Build(Slice(layers, cut, layers.size()),
                                Blocks(values[cut], last_block_),
-                               onednn::Source::kStage);
+                               onednn::Source::kStage, packed);
     return last_ != nullptr;
   }
 
@@ -232,10 +233,11 @@ bool OnednnPlan::Built() { return true; }
 
 std::unique_ptr<OnednnPlan> OnednnPlan::Build(const Network& network,
                                               const data::SampleShape& shape,
-                                              int64_t samples) {
+                                              int64_t samples,
+                                              const Packed& packed) {
   try {
     auto plan = std::make_unique<Plan>();
-    if (!plan->Prepare(network, shape, samples)) return nullptr;
+    if (!plan->Prepare(network, shape, samples, packed)) return nullptr;
     return plan;
   } catch (const dnnl::error&) {
     return nullptr;  // LibTorch does it

@@ -14,6 +14,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "workers/runner/data/dataset.h"
@@ -28,12 +29,16 @@ class OnednnPlan {
   // Whether this build has oneDNN.
   static bool Built();
 
+  // Called after each layer whose weights were copied.
+  using Packed = std::function<void()>;
+
   // For batches of any size, best of `samples`, done some samples at a time,
   // with as many threads as LibTorch has in the calling thread. Null: this
   // build has no oneDNN, or it cannot do this network. The weights are copied.
   static std::unique_ptr<OnednnPlan> Build(const Network& network,
                                            const data::SampleShape& shape,
-                                           int64_t samples);
+                                           int64_t samples,
+                                           const Packed& packed = nullptr);
 
   // images: N x C x H x W, F32, contiguous. Returns N x classes.
   virtual at::Tensor Run(const at::Tensor& images) = 0;

@@ -6,8 +6,8 @@ namespace trainyard::runner {
 bool OnednnPlan::Built() { return false; }
 
 std::unique_ptr<OnednnPlan> OnednnPlan::Build(const Network&,
-                                              const data::SampleShape&,
-                                              int64_t) {
+                                              const data::SampleShape&, int64_t,
+                                              const Packed&) {
   return nullptr;
 }
 

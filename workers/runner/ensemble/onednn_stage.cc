@@ -45,7 +45,7 @@ struct Step {
 class Stage : public OnednnStage {
  public:
   bool Prepare(const std::vector<Layer>& layers, const Dims& input,
-               Source source) {
+               Source source, const std::function<void()>& packed) {
     values_.resize(layers.size() + 1);
     for (size_t i = 0; i < layers.size(); ++i) {
       const int number = static_cast<int>(i);
@@ -62,6 +62,7 @@ class Stage : public OnednnStage {
     first.offset = arena_.Take(first.desc.get_size());
     for (size_t i = 0; i < layers.size(); ++i) {
       if (!Add(layers[i], static_cast<int>(i))) return false;
+      if (packed) packed();
     }
     return true;
   }
@@ -431,9 +432,10 @@ Dims ResultDims(const Layer& layer, const Dims& input) {
 }
 
 std::unique_ptr<OnednnStage> OnednnStage::Build(
-    const std::vector<Layer>& layers, const Dims& input, Source source) {
+    const std::vector<Layer>& layers, const Dims& input, Source source,
+    const std::function<void()>& packed) {
   auto stage = std::make_unique<Stage>();
-  if (!stage->Prepare(layers, input, source)) return nullptr;
+  if (!stage->Prepare(layers, input, source, packed)) return nullptr;
   return stage;
 }
 

@@ -9,7 +9,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "workers/runner/ensemble/network.h"
 #include "workers/runner/ensemble/onednn_primitives.h"
@@ -34,8 +36,10 @@ class OnednnStage {
 
   // `layers`: their value 0 has `input` extents. Null: oneDNN cannot do one of
   // them, or a layer does not fit what is before it. Throws dnnl::error.
-  static std::unique_ptr<OnednnStage> Build(const std::vector<Layer>& layers,
-                                            const Dims& input, Source source);
+  // `packed` is called after each layer, which no longer needs its weights.
+  static std::unique_ptr<OnednnStage> Build(
+      const std::vector<Layer>& layers, const Dims& input, Source source,
+      const std::function<void()>& packed);
 
   // Whether another stage can take the result as it lies: by 16 channels.
   virtual bool is_blocked() const = 0;

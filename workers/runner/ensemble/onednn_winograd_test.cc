@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <ostream>
+
 namespace trainyard::runner::onednn {
 namespace {
 
@@ -11,6 +14,8 @@ struct Case {
   WinogradShape shape;
   Ending ending;
 };
+
+void PrintTo(const Case& one, std::ostream* to) { *to << one.name; }
 
 // N x C x H x W as oneDNN's nChw16c, and back.
 at::Tensor Blocked(const at::Tensor& plain) {
