@@ -51,6 +51,9 @@ class Prometheus:
                                  "its address")
             self.url = f"http://{address.group(1)}"
             self._wait(self._ready, "being ready")
+            # It looks for targets only every 5 s: what a test does before the first scrape makes no
+            # rate, since that scrape's values are where the counting starts.
+            self._wait(lambda: self.query("up == 1"), "a scrape")
         except BaseException:
             self.close()
             raise
