@@ -67,6 +67,7 @@ absl::StatusOr<engine::StoredAttempt> ToAttempt(const Statement& row) {
   if (!row.IsNull(8)) {
     ASSIGN_OR_RETURN(attempt.failure, DecodeFailure(row.Bytes(8)));
   }
+  attempt.kind = static_cast<core::DeviceKind>(row.Int(9));
   return attempt;
 }
 
@@ -77,7 +78,7 @@ absl::Status ReadAttempts(Database* db, int64_t newest,
       Statement * select,
       db->Prepare(
           "SELECT number,worker,instance,devices,outcome,place_time,start_time,"
-          "end_time,failure FROM attempts WHERE job=?1 AND (number<=?2 OR "
+          "end_time,failure,kind FROM attempts WHERE job=?1 AND (number<=?2 OR "
           "number>?3) "
           "ORDER BY number"));
   Statement::Use use(select);

@@ -44,6 +44,20 @@ CREATE TABLE attempts(
 CREATE TABLE drains(
   worker TEXT PRIMARY KEY, revision INTEGER NOT NULL, draining INTEGER NOT NULL) WITHOUT ROWID;
 )",
+    // A queue without settings was deleted, or is as the server makes it. Of an
+    // attempt of before, all devices were of one kind, told by the ids.
+    R"(
+CREATE TABLE queues(
+  name TEXT PRIMARY KEY, revision INTEGER NOT NULL, settings BLOB) WITHOUT ROWID;
+CREATE TABLE past_usage(
+  queue TEXT NOT NULL, is_user INTEGER NOT NULL, user TEXT NOT NULL, past BLOB NOT NULL,
+  PRIMARY KEY(queue, is_user, user)) WITHOUT ROWID;
+ALTER TABLE attempts ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
+UPDATE attempts SET kind = CASE
+  WHEN INSTR(CAST(devices AS TEXT), 'cuda') > 0 THEN 2
+  WHEN INSTR(CAST(devices AS TEXT), 'mps') > 0 THEN 3
+  ELSE 1 END;
+)",
 };
 
 }  // namespace

@@ -70,8 +70,8 @@ void BindChanging(Statement* statement, const Patch& patch,
 RecordWriter::RecordWriter(Database* db)
     : db_(db),
       insert_attempt_(
-          "INSERT INTO attempts(job,number,worker,instance,devices,place_time) "
-          "VALUES(?1,?2,?3,?4,?5,?6)"),
+          "INSERT INTO attempts(job,number,worker,instance,devices,place_time,"
+          "kind) VALUES(?1,?2,?3,?4,?5,?6,?7)"),
       start_attempt_(
           "UPDATE attempts SET start_time=?3 WHERE job=?1 AND number=?2"),
       end_attempt_(
@@ -80,6 +80,16 @@ RecordWriter::RecordWriter(Database* db)
       set_drain_(
           "INSERT OR REPLACE INTO drains(worker,revision,draining) "
           "VALUES(?1,?2,?3)"),
+      set_queue_(
+          "INSERT OR REPLACE INTO queues(name,revision,settings) "
+          "VALUES(?1,?2,?3)"),
+      touch_queue_(
+          "INSERT INTO queues(name,revision) VALUES(?1,?2) "
+          "ON CONFLICT(name) DO UPDATE SET revision=?2"),
+      delete_past_("DELETE FROM past_usage WHERE queue=?1"),
+      set_past_(
+          "INSERT OR REPLACE INTO past_usage(queue,is_user,user,past) "
+          "VALUES(?1,?2,?3,?4)"),
       insert_job_(
           "INSERT INTO jobs(id,revision,state,start_time,end_time,not_before,"
           "failures,attempts,cancel_requested,reason,checkpoint,outputs,"
@@ -153,6 +163,7 @@ absl::Status RecordWriter::On(const core::Record& record,
   insert->BindText(4, change.instance);
   insert->BindBlob(5, devices);
   insert->BindTime(6, record.time);
+  insert->BindInt(7, static_cast<int64_t>(change.kind));
   return insert->Run();
 }
 
@@ -225,6 +236,52 @@ absl::Status RecordWriter::On(const core::Record& record,
   replace->BindInt(2, static_cast<int64_t>(record.revision));
   replace->BindInt(3, change.draining ? 1 : 0);
   return replace->Run();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::QueueSet& change) {
+  ASSIGN_OR_RETURN(Statement * replace, set_queue_.Get(db_));
+  const std::string settings = EncodeQueueSettings(change.settings);
+  replace->BindText(1, change.queue.value());
+  replace->BindInt(2, static_cast<int64_t>(record.revision));
+  replace->BindBlob(3, settings);
+  return replace->Run();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::QueueDeleted& change) {
+  ASSIGN_OR_RETURN(Statement * replace, set_queue_.Get(db_));
+  replace->BindText(1, change.queue.value());
+  replace->BindInt(2, static_cast<int64_t>(record.revision));
+  replace->BindNull(3);
+  RETURN_IF_ERROR(replace->Run());
+  ASSIGN_OR_RETURN(Statement * remove, delete_past_.Get(db_));
+  remove->BindText(1, change.queue.value());
+  return remove->Run();
+}
+
+// What it changes comes as past usage.
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::QueueHoursReset& change) {
+  ASSIGN_OR_RETURN(Statement * touch, touch_queue_.Get(db_));
+  touch->BindText(1, change.queue.value());
+  touch->BindInt(2, static_cast<int64_t>(record.revision));
+  return touch->Run();
+}
+
+absl::Status RecordWriter::WritePast(
+    absl::Span<const core::AccountPast> accounts) {
+  for (const core::AccountPast& account : accounts) {
+    ASSIGN_OR_RETURN(Statement * replace, set_past_.Get(db_));
+    const std::string user = account.user.value_or(core::UserName()).value();
+    const std::string past = EncodePastUsages(account.past);
+    replace->BindText(1, account.queue.value());
+    replace->BindInt(2, account.user.has_value() ? 1 : 0);
+    replace->BindText(3, user);
+    replace->BindBlob(4, past);
+    RETURN_IF_ERROR(replace->Run());
+  }
+  return absl::OkStatus();
 }
 
 bool RecordWriter::IsPlain(const JobPatch& patch) {

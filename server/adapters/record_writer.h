@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "server/adapters/sqlite.h"
+#include "server/core/queues.h"
 #include "server/core/record.h"
 
 namespace trainyard::adapters {
@@ -28,6 +29,7 @@ class RecordWriter {
 
   // Within the caller's transaction. Records that are not durable are skipped.
   absl::Status Write(absl::Span<const core::Record> records);
+  absl::Status WritePast(absl::Span<const core::AccountPast> accounts);
 
  private:
   // A statement that is prepared at its first use.
@@ -77,6 +79,10 @@ class RecordWriter {
   absl::Status On(const core::Record& record, const core::JobEnded& change);
   absl::Status On(const core::Record& record,
                   const core::WorkerDrainSet& change);
+  absl::Status On(const core::Record& record, const core::QueueSet& change);
+  absl::Status On(const core::Record& record, const core::QueueDeleted& change);
+  absl::Status On(const core::Record& record,
+                  const core::QueueHoursReset& change);
   template <typename NotDurable>
   absl::Status On(const core::Record&, const NotDurable&) {
     return absl::OkStatus();
@@ -92,6 +98,10 @@ class RecordWriter {
   Lazy start_attempt_;
   Lazy end_attempt_;
   Lazy set_drain_;
+  Lazy set_queue_;
+  Lazy touch_queue_;
+  Lazy delete_past_;
+  Lazy set_past_;
   Lazy insert_job_;
   Lazy insert_plain_job_;
   Lazy insert_spec_;

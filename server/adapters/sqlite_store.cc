@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "server/adapters/job_rows.h"
 #include "server/adapters/job_schema.h"
+#include "server/adapters/queue_rows.h"
 
 namespace trainyard::adapters {
 namespace {
@@ -47,12 +48,15 @@ absl::StatusOr<engine::Snapshot> SqliteStore::Load() {
       const int64_t revision,
       writer_->QueryInt("SELECT MAX("
                         "(SELECT COALESCE(MAX(revision),0) FROM jobs),"
-                        "(SELECT COALESCE(MAX(revision),0) FROM drains))"));
+                        "(SELECT COALESCE(MAX(revision),0) FROM drains),"
+                        "(SELECT COALESCE(MAX(revision),0) FROM queues))"));
   snapshot.revision = static_cast<core::Revision>(revision);
   ASSIGN_OR_RETURN(const int64_t last_job,
                    writer_->QueryInt("SELECT COALESCE(MAX(id),0) FROM jobs"));
   snapshot.last_job = core::JobId(static_cast<uint64_t>(last_job));
   ASSIGN_OR_RETURN(snapshot.jobs, ReadLiveJobs(writer_.get()));
+  ASSIGN_OR_RETURN(snapshot.queues, ReadQueues(writer_.get()));
+  ASSIGN_OR_RETURN(snapshot.past, ReadPastUsage(writer_.get()));
   ASSIGN_OR_RETURN(
       Statement * drains,
       writer_->Prepare("SELECT worker FROM drains WHERE draining=1"));
@@ -108,12 +112,14 @@ absl::StatusOr<std::optional<core::JobState>> SqliteStore::FindState(
   return static_cast<core::JobState>(select->Int(0));
 }
 
-absl::Status SqliteStore::Commit(absl::Span<const core::Record> records) {
+absl::Status SqliteStore::Commit(absl::Span<const core::Record> records,
+                                 absl::Span<const core::AccountPast> past) {
   if (std::none_of(records.begin(), records.end(), core::IsDurable))
     return absl::OkStatus();
   Transaction transaction(writer_.get());
   RETURN_IF_ERROR(transaction.status());
   RETURN_IF_ERROR(record_writer_.Write(records));
+  RETURN_IF_ERROR(record_writer_.WritePast(past));
   RETURN_IF_ERROR(transaction.Commit());
   for (const core::Record& record : records) {
     const auto* submitted = std::get_if<core::JobSubmitted>(&record.change);

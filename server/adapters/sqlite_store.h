@@ -38,7 +38,9 @@ class SqliteStore : public engine::Store, public engine::JobReader {
       const std::string& path, SqliteStoreOptions options);
 
   absl::StatusOr<engine::Snapshot> Load() override;
-  absl::Status Commit(absl::Span<const core::Record> records) override;
+  using engine::Store::Commit;
+  absl::Status Commit(absl::Span<const core::Record> records,
+                      absl::Span<const core::AccountPast> past) override;
   absl::StatusOr<std::optional<core::JobId>> FindRequest(
       const std::string& request_id) override;
   absl::StatusOr<std::optional<core::JobState>> FindState(

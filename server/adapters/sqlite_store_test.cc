@@ -59,8 +59,11 @@ class SqliteStoreTest : public testing::Test {
   }
 
   Record Place(uint64_t job, uint32_t attempt) {
-    return Make(job,
-                core::AttemptPlaced{attempt, WorkerName("w1"), "i1", {"cpu"}});
+    return Make(job, core::AttemptPlaced{attempt,
+                                         WorkerName("w1"),
+                                         "i1",
+                                         core::DeviceKind::kCuda,
+                                         {"cuda:1"}});
   }
 
   absl::Status Commit(std::vector<Record> records) {
@@ -124,7 +127,8 @@ TEST_F(SqliteStoreTest, KeepsTheWholeWayOfAJobOverARestart) {
   ASSERT_EQ(live.attempts.size(), 1u);
   EXPECT_EQ(live.attempts[0].worker, WorkerName("w1"));
   EXPECT_EQ(live.attempts[0].instance, "i1");
-  EXPECT_EQ(live.attempts[0].devices, std::vector<std::string>{"cpu"});
+  EXPECT_EQ(live.attempts[0].kind, core::DeviceKind::kCuda);
+  EXPECT_EQ(live.attempts[0].devices, std::vector<std::string>{"cuda:1"});
   EXPECT_EQ(live.attempts[0].outcome, core::Outcome::kFailed);
   EXPECT_EQ(live.attempts[0].failure, failure);
 
@@ -176,6 +180,44 @@ TEST_F(SqliteStoreTest, KeepsDrains) {
   Open({});
   EXPECT_EQ(snapshot_.draining, std::vector<WorkerName>{WorkerName("b")});
   EXPECT_EQ(snapshot_.revision, 3u);
+}
+
+TEST_F(SqliteStoreTest, KeepsQueuesAndWhatTheyUsedOverARestart) {
+  const core::QueueName team("team"), gone("gone");
+  const core::QueueSettings settings{
+      .weight = 2.5,
+      .state = core::QueueState::kDraining,
+      .owner = core::UserName("ada"),
+      .quota = {.devices = {{core::DeviceKind::kCuda, 0}},
+                .running_jobs = 7,
+                .device_hours = 1.5}};
+  core::AccountPast of_queue{.queue = team};
+  of_queue.past[2] = {.mean = 0.1 + 0.2,
+                      .device_seconds = -5,
+                      .time = absl::FromUnixSeconds(77)};
+  core::AccountPast of_user{.queue = team, .user = core::UserName("")};
+  of_user.past[1].device_seconds = 3;
+  core::AccountPast of_gone{.queue = gone};
+  of_gone.past[1].mean = 1;
+  ASSERT_TRUE(Commit({Make(0, core::QueueSet{team, {}}),
+                      Make(0, core::QueueSet{gone, {}})})
+                  .ok());
+  const std::vector<Record> records = {Make(0, core::QueueSet{team, settings})};
+  ASSERT_TRUE(store_->Commit(records, {of_queue, of_user, of_gone}).ok());
+  ASSERT_TRUE(
+      Commit({Make(0, core::QueueDeleted{gone}),
+              Make(0, core::QueueHoursReset{core::QueueName("default")})})
+          .ok());
+  Open({});
+  EXPECT_EQ(snapshot_.revision, revision_);
+  ASSERT_EQ(snapshot_.queues.size(), 1u);
+  EXPECT_EQ(snapshot_.queues[0].first, team);
+  EXPECT_EQ(snapshot_.queues[0].second, settings);
+  ASSERT_EQ(snapshot_.past.size(), 2u);
+  EXPECT_EQ(snapshot_.past[0].user, std::nullopt);
+  EXPECT_EQ(snapshot_.past[0].past, of_queue.past);
+  EXPECT_EQ(snapshot_.past[1].user, core::UserName(""));
+  EXPECT_EQ(snapshot_.past[1].past, of_user.past);
 }
 
 TEST_F(SqliteStoreTest, ListsNewestFirstWithFiltersAndPages) {

@@ -37,6 +37,10 @@ absl::Status Parse(absl::string_view bytes, const char* what,
 
 std::string EncodeScheduling(const core::SchedulingSpec& scheduling) {
   stored::Scheduling message;
+  if (scheduling.queue.value() != core::kDefaultQueue) {
+    message.set_queue(scheduling.queue.value());
+  }
+  message.set_user(scheduling.user.value());
   message.set_priority(scheduling.priority);
   for (const core::DeviceRequest& request : scheduling.devices) {
     auto* device = message.add_devices();
@@ -58,6 +62,10 @@ absl::StatusOr<core::SchedulingSpec> DecodeScheduling(absl::string_view bytes) {
   stored::Scheduling message;
   RETURN_IF_ERROR(Parse(bytes, "scheduling record", &message));
   core::SchedulingSpec scheduling;
+  if (!message.queue().empty()) {
+    scheduling.queue = core::QueueName(message.queue());
+  }
+  scheduling.user = core::UserName(message.user());
   scheduling.priority = message.priority();
   for (const auto& device : message.devices()) {
     scheduling.devices.push_back({static_cast<core::DeviceKind>(device.kind()),
@@ -70,6 +78,77 @@ absl::StatusOr<core::SchedulingSpec> DecodeScheduling(absl::string_view bytes) {
   scheduling.run_time_limit = FromMicros(message.run_time_limit());
   scheduling.queue_time_limit = FromMicros(message.queue_time_limit());
   return scheduling;
+}
+
+std::string EncodeQueueSettings(const core::QueueSettings& settings) {
+  stored::QueueSettings message;
+  message.set_weight(settings.weight);
+  message.set_state(static_cast<uint32_t>(settings.state));
+  message.set_owner(settings.owner.value());
+  for (const auto& [kind, count] : settings.quota.devices) {
+    auto* devices = message.add_devices();
+    devices->set_kind(static_cast<uint32_t>(kind));
+    devices->set_count(count);
+  }
+  const core::Quota& quota = settings.quota;
+  if (quota.running_jobs.has_value()) {
+    message.set_running_jobs(*quota.running_jobs);
+  }
+  if (quota.device_hours.has_value()) {
+    message.set_device_hours(*quota.device_hours);
+  }
+  return message.SerializeAsString();
+}
+
+absl::StatusOr<core::QueueSettings> DecodeQueueSettings(
+    absl::string_view bytes) {
+  stored::QueueSettings message;
+  RETURN_IF_ERROR(Parse(bytes, "queue settings", &message));
+  core::QueueSettings settings;
+  settings.weight = message.weight();
+  settings.state = static_cast<core::QueueState>(message.state());
+  settings.owner = core::UserName(message.owner());
+  for (const auto& devices : message.devices()) {
+    settings.quota.devices[static_cast<core::DeviceKind>(devices.kind())] =
+        devices.count();
+  }
+  if (message.has_running_jobs()) {
+    settings.quota.running_jobs = message.running_jobs();
+  }
+  if (message.has_device_hours()) {
+    settings.quota.device_hours = message.device_hours();
+  }
+  return settings;
+}
+
+std::string EncodePastUsages(const core::PastUsages& past) {
+  stored::PastUsages message;
+  for (core::DeviceKind kind : core::kDeviceKinds) {
+    const core::PastUsage& usage = past[static_cast<size_t>(kind)];
+    if (usage == core::PastUsage()) continue;
+    auto* one = message.add_kinds();
+    one->set_kind(static_cast<uint32_t>(kind));
+    one->set_mean(usage.mean);
+    one->set_device_seconds(usage.device_seconds);
+    if (usage.time != absl::InfinitePast()) {
+      one->set_time(absl::ToUnixMicros(usage.time));
+    }
+  }
+  return message.SerializeAsString();
+}
+
+absl::StatusOr<core::PastUsages> DecodePastUsages(absl::string_view bytes) {
+  stored::PastUsages message;
+  RETURN_IF_ERROR(Parse(bytes, "past usage", &message));
+  core::PastUsages past;
+  for (const auto& one : message.kinds()) {
+    if (one.kind() >= past.size()) continue;
+    core::PastUsage& usage = past[one.kind()];
+    usage.mean = one.mean();
+    usage.device_seconds = one.device_seconds();
+    if (one.has_time()) usage.time = absl::FromUnixMicros(one.time());
+  }
+  return past;
 }
 
 std::string EncodeLabels(const core::Labels& labels) {

@@ -12,11 +12,19 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/core/types.h"
+#include "server/core/usage.h"
 
 namespace trainyard::adapters {
 
 std::string EncodeScheduling(const core::SchedulingSpec& scheduling);
 absl::StatusOr<core::SchedulingSpec> DecodeScheduling(absl::string_view bytes);
+
+std::string EncodeQueueSettings(const core::QueueSettings& settings);
+absl::StatusOr<core::QueueSettings> DecodeQueueSettings(
+    absl::string_view bytes);
+
+std::string EncodePastUsages(const core::PastUsages& past);
+absl::StatusOr<core::PastUsages> DecodePastUsages(absl::string_view bytes);
 
 std::string EncodeLabels(const core::Labels& labels);
 absl::StatusOr<core::Labels> DecodeLabels(absl::string_view bytes);

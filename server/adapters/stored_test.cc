@@ -7,6 +7,8 @@ namespace {
 
 TEST(Stored, SchedulingComesBackAsItWas) {
   core::SchedulingSpec spec;
+  spec.queue = core::QueueName("team");
+  spec.user = core::UserName("ada");
   spec.priority = -7;
   spec.devices = {{core::DeviceKind::kCuda, 2, 8ull << 30},
                   {core::DeviceKind::kCpu, 1, 0}};
@@ -18,6 +20,8 @@ TEST(Stored, SchedulingComesBackAsItWas) {
   ASSERT_TRUE(decoded.ok());
   EXPECT_EQ(*decoded, spec);
   EXPECT_EQ(decoded->queue_time_limit, absl::InfiniteDuration());
+  spec.queue = core::QueueName(core::kDefaultQueue);
+  EXPECT_EQ(DecodeScheduling(EncodeScheduling(spec))->queue, spec.queue);
 }
 
 TEST(Stored, FailureKeepsBytesThatAreNoUtf8) {

@@ -47,7 +47,7 @@ absl::Status Cluster::Apply(const Record& record) {
     return Unexpected(record,
                       absl::StrCat("its revision should be ", expected));
   }
-  ReleaseDue(record.time);
+  AdvanceTo(record.time);
   RETURN_IF_ERROR(std::visit(
       [&](const auto& change) { return On(record, change); }, record.change));
   revision_ = record.revision;
@@ -69,7 +69,7 @@ absl::Status Cluster::Restore(RestoredJob restored, absl::Time now) {
   }
   auto job =
       MakeJob(restored.id, std::move(restored.request_id), restored.scheduling,
-              restored.submit_time, queue_.Join(restored.scheduling));
+              restored.submit_time, queues_.Join(restored.scheduling, now));
   job->state = restored.state;
   job->cancel_requested = restored.cancel_requested;
   job->failures = restored.failures;
@@ -86,9 +86,19 @@ absl::Status Cluster::Restore(RestoredJob restored, absl::Time now) {
     job->attempt = std::make_unique<LiveAttempt>(*std::move(restored.attempt));
     job->attempt->placed_revision = revision_;
     fleet_.Hold(job->attempt_key(), *job->attempt, now);
+    queues_.Hold(*job);
   }
   Add(std::move(job), now);
   return absl::OkStatus();
+}
+
+void Cluster::RestoreQueue(const QueueName& queue,
+                           const QueueSettings& settings) {
+  queues_.Set(queue, settings);
+}
+
+void Cluster::RestorePast(const AccountPast& account, absl::Time now) {
+  queues_.RestorePast(account, now);
 }
 
 void Cluster::RestoreDraining(const WorkerName& worker, absl::Time now) {
@@ -139,7 +149,7 @@ void Cluster::Add(std::unique_ptr<Job> job, absl::Time now) {
   last_job_ = std::max(last_job_, job->id);
   if (!job->request_id.empty()) requests_.insert(job.get());
   if (job->state == JobState::kQueued) {
-    queue_.Wait(job->lane, job->queue_key(), job->not_before, now);
+    queues_.Wait(*job, now);
     ++openings_;
   }
   const absl::Time deadline = job->deadline();
@@ -148,11 +158,10 @@ void Cluster::Add(std::unique_ptr<Job> job, absl::Time now) {
   jobs_[job->id] = std::move(job);
 }
 
-void Cluster::ReleaseDue(absl::Time now) {
-  for (JobId id = queue_.TakeDue(now); id != JobId();
-       id = queue_.TakeDue(now)) {
-    const Job& job = *jobs_.at(id);
-    queue_.Wait(job.lane, job.queue_key(), job.not_before, now);
+void Cluster::AdvanceTo(absl::Time now) {
+  for (JobId id = queues_.TakeDue(now); id != JobId();
+       id = queues_.TakeDue(now)) {
+    queues_.Wait(*jobs_.at(id), now);
     ++openings_;
   }
 }
@@ -167,7 +176,7 @@ absl::Status Cluster::On(const Record& record, const JobSubmitted& change) {
     return Unexpected(record, "its request_id made a live job already");
   }
   Add(MakeJob(record.job, change.request_id, change.scheduling, record.time,
-              queue_.Join(change.scheduling)),
+              queues_.Join(change.scheduling, record.time)),
       record.time);
   return absl::OkStatus();
 }
@@ -191,17 +200,19 @@ absl::Status Cluster::On(const Record& record, const AttemptPlaced& change) {
   const absl::Time deadline = job->deadline();
   RETURN_IF_ERROR(Move(*job, JobState::kStarting));
   deadlines_.erase({deadline, job->id});
-  queue_.Remove(job->lane, job->queue_key(), job->not_before);
+  queues_.Remove(*job);
   if (job->trail != nullptr) job->trail->avoid = WorkerName();
   job->last_attempt = change.attempt;
   job->attempt = std::make_unique<LiveAttempt>();
   job->attempt->number = change.attempt;
   job->attempt->worker = change.worker;
   job->attempt->instance = change.instance;
+  job->attempt->kind = change.kind;
   job->attempt->devices = change.devices;
   job->attempt->place_time = record.time;
   job->attempt->placed_revision = record.revision;
   fleet_.Hold(job->attempt_key(), *job->attempt, record.time);
+  queues_.Hold(*job);
   return absl::OkStatus();
 }
 
@@ -236,6 +247,7 @@ absl::Status Cluster::On(const Record& record, const AttemptEnded& change) {
   RETURN_IF_ERROR(FindHolder(record, change.attempt, &job));
   deadlines_.erase({job->deadline(), job->id});
   fleet_.Release(job->attempt_key(), *job->attempt);
+  queues_.Release(*job, record.time);
   if (change.outcome == Outcome::kFailed || change.outcome == Outcome::kLost) {
     TrailOf(*job).avoid = job->attempt->worker;
   }
@@ -254,7 +266,7 @@ absl::Status Cluster::On(const Record& record, const JobRequeued& change) {
   job->failures = change.failures;
   job->not_before = change.not_before;
   job->queued_since = std::max(record.time, change.not_before);
-  queue_.Wait(job->lane, job->queue_key(), job->not_before, record.time);
+  queues_.Wait(*job, record.time);
   ++openings_;
   return absl::OkStatus();
 }
@@ -280,10 +292,10 @@ absl::Status Cluster::On(const Record& record, const JobEnded& change) {
   --counts_[static_cast<size_t>(job->state)];
   deadlines_.erase({job->deadline(), job->id});
   if (job->state == JobState::kQueued) {
-    queue_.Remove(job->lane, job->queue_key(), job->not_before);
+    queues_.Remove(*job);
   }
   if (!job->request_id.empty()) requests_.erase(job);
-  queue_.Leave(job->lane);
+  queues_.Leave(job->lane, record.time);
   jobs_.erase(record.job);
   return absl::OkStatus();
 }
@@ -291,6 +303,30 @@ absl::Status Cluster::On(const Record& record, const JobEnded& change) {
 absl::Status Cluster::On(const Record& record, const WorkerDrainSet& change) {
   fleet_.SetDraining(change.worker, change.draining, record.time);
   if (!change.draining) ++openings_;
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::On(const Record& record, const QueueSet& change) {
+  queues_.Set(change.queue, change.settings);
+  ++openings_;
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::On(const Record& record, const QueueDeleted& change) {
+  const Queue* queue = queues_.Find(change.queue);
+  if (queue == nullptr || queue->jobs > 0) {
+    return Unexpected(
+        record,
+        absl::StrCat("queues/", change.queue.value(),
+                     queue == nullptr ? " is not there" : " has live jobs"));
+  }
+  queues_.Erase(change.queue);
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::On(const Record& record, const QueueHoursReset& change) {
+  queues_.ResetHours(change.queue, record.time);
+  ++openings_;
   return absl::OkStatus();
 }
 
@@ -329,14 +365,9 @@ bool Cluster::Opens(const WorkerReport& report) const {
     if (before == worker->devices.end()) return true;
     if (device.free_memory_bytes <= before->free_memory_bytes) continue;
     // More free memory matters only to those who waited for it.
-    for (const auto& [key, lane] : queue_.lanes()) {
-      for (const DeviceRequest& request : lane.needs.devices) {
-        if (request.kind == device.kind && !lane.waiting.empty() &&
-            request.min_memory_bytes > before->free_memory_bytes &&
-            request.min_memory_bytes <= device.free_memory_bytes) {
-          return true;
-        }
-      }
+    if (queues_.WaitsForMemory(device.kind, before->free_memory_bytes,
+                               device.free_memory_bytes)) {
+      return true;
     }
   }
   return false;

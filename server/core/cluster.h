@@ -23,7 +23,7 @@
 #include "absl/time/time.h"
 #include "server/core/fleet.h"
 #include "server/core/job.h"
-#include "server/core/queue.h"
+#include "server/core/queues.h"
 #include "server/core/record.h"
 #include "server/core/types.h"
 
@@ -34,10 +34,10 @@ class Cluster {
   // (when a limit strikes, whose)
   using Deadlines = absl::btree_set<std::pair<absl::Time, JobId>>;
 
-  Cluster() = default;
+  explicit Cluster(const OrderPolicy& order = {}) : queues_(order) {}
   // For a restart: the newest committed revision and the newest job.
-  Cluster(Revision revision, JobId last_job)
-      : revision_(revision), last_job_(last_job) {}
+  Cluster(const OrderPolicy& order, Revision revision, JobId last_job)
+      : revision_(revision), last_job_(last_job), queues_(order) {}
   Cluster(Cluster&&) = default;
   Cluster& operator=(Cluster&&) = default;
 
@@ -45,10 +45,16 @@ class Cluster {
   // cluster must be loaded anew then.
   [[nodiscard]] absl::Status Apply(const Record& record);
 
-  // For a restart. Workers of live attempts start SILENT, last seen `now`.
+  // Puts the jobs whose backoff is over at `now` in line; Apply does so too.
+  void AdvanceTo(absl::Time now);
+
+  // For a restart: queues first. Workers of live attempts start SILENT, last
+  // seen `now`.
+  void RestoreQueue(const QueueName& queue, const QueueSettings& settings);
   [[nodiscard]] absl::Status Restore(RestoredJob job, absl::Time now);
   // A worker without live attempts starts LEFT.
   void RestoreDraining(const WorkerName& worker, absl::Time now);
+  void RestorePast(const AccountPast& account, absl::Time now);
 
   Revision revision() const { return revision_; }
   JobId last_job() const { return last_job_; }
@@ -68,7 +74,7 @@ class Cluster {
   }
 
   const Fleet& fleet() const { return fleet_; }
-  const Queue& queue() const { return queue_; }
+  const Queues& queues() const { return queues_; }
   const Deadlines& deadlines() const { return deadlines_; }
   // Grows whenever a waiting job may fit that did not before.
   uint64_t openings() const { return openings_; }
@@ -98,6 +104,9 @@ class Cluster {
   absl::Status On(const Record& record, const CancelRequested& change);
   absl::Status On(const Record& record, const JobEnded& change);
   absl::Status On(const Record& record, const WorkerDrainSet& change);
+  absl::Status On(const Record& record, const QueueSet& change);
+  absl::Status On(const Record& record, const QueueDeleted& change);
+  absl::Status On(const Record& record, const QueueHoursReset& change);
   absl::Status On(const Record& record, const WorkerReported& change);
   absl::Status On(const Record& record, const WorkerDisconnected& change);
   absl::Status On(const Record& record, const WorkerLost& change);
@@ -107,7 +116,6 @@ class Cluster {
   absl::Status FindHolder(const Record& record, uint32_t attempt, Job** job);
   absl::Status Move(Job& job, JobState to);
   void Add(std::unique_ptr<Job> job, absl::Time now);
-  void ReleaseDue(absl::Time now);
   bool Opens(const WorkerReport& report) const;
 
   Revision revision_ = 0;
@@ -115,7 +123,7 @@ class Cluster {
   absl::flat_hash_map<JobId, std::unique_ptr<Job>> jobs_;
   absl::flat_hash_set<const Job*, ByRequest, ByRequest> requests_;
   std::array<size_t, 7> counts_ = {};  // by JobState
-  Queue queue_;
+  Queues queues_;
   Fleet fleet_;
   Deadlines deadlines_;
   uint64_t openings_ = 0;

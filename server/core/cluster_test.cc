@@ -28,14 +28,16 @@ TEST(Cluster, RefusesRecordsThatDoNotFollow) {
   };
   JobSubmitted again;
   again.request_id = "r";
-  const AttemptPlaced taken{1, WorkerName("a"), "a-1", {"cpu"}};
+  const AttemptPlaced taken{
+      1, WorkerName("a"), "a-1", DeviceKind::kCpu, {"cpu"}};
   const Case cases[] = {
       {"gap in the jobs", JobId(9), JobSubmitted()},
       {"same request", JobId(3), again},
       {"unknown job", JobId(9), AttemptStarted{1}},
       {"wrong attempt", running, AttemptStarted{2}},
       {"not placed", queued, AttemptStarted{1}},
-      {"attempt skipped", queued, AttemptPlaced{2, WorkerName("b"), "b", {}}},
+      {"attempt skipped", queued,
+       AttemptPlaced{2, WorkerName("b"), "b", DeviceKind::kCpu, {}}},
       {"device is taken", queued, taken},
       {"requeued while placed", running, JobRequeued()},
       {"ended while placed", running, JobEnded{JobState::kFailed, "", {}}},
@@ -53,7 +55,7 @@ TEST(Cluster, RefusesRecordsThatDoNotFollow) {
 }
 
 TEST(Cluster, RefusesARevisionOutOfOrder) {
-  Cluster cluster(5, JobId(2));
+  Cluster cluster({}, 5, JobId(2));
   Record record = MakeRecord(cluster, JobId(3), JobSubmitted());
   record.revision = 7;
   EXPECT_EQ(cluster.Apply(record).code(), absl::StatusCode::kInternal);
@@ -71,7 +73,7 @@ TEST(Cluster, RecordsThatAreNotDurableTakeNoRevision) {
 
 TEST(Cluster, RestoresWhatItsJobsHold) {
   const absl::Time now = absl::FromUnixSeconds(100);
-  Cluster cluster(40, JobId(9));
+  Cluster cluster({}, 40, JobId(9));
   RestoredJob job;
   job.id = JobId(4);
   job.state = JobState::kRunning;
@@ -101,7 +103,7 @@ TEST(Cluster, RestoresWhatItsJobsHold) {
 }
 
 TEST(Cluster, RefusesToRestoreAContradiction) {
-  Cluster cluster(40, JobId(9));
+  Cluster cluster({}, 40, JobId(9));
   RestoredJob job;
   job.id = JobId(4);
   job.scheduling = OneOf(DeviceKind::kCpu);

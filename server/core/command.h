@@ -12,11 +12,11 @@
 namespace trainyard::core {
 
 struct Submission {
-  std::string request_id;  // may be empty: always a new job
-  std::string name;
-  std::string spec;  // serialised JobSpec
+  std::string request_id = {};  // may be empty: always a new job
+  std::string name = {};
+  std::string spec = {};  // serialised JobSpec
   SchedulingSpec scheduling;
-  Labels labels;
+  Labels labels = {};
 };
 
 // Accept jobs, all in one commit. Reply: one SubmitResult each, in order.
@@ -34,6 +34,24 @@ struct CancelJob {
 struct DrainWorker {
   WorkerName worker;
   bool draining = true;
+};
+
+// Make a queue, or change one. Reply: OK; INVALID_ARGUMENT;
+// RESOURCE_EXHAUSTED when there are as many as the policy allows.
+struct SetQueue {
+  QueueName queue;
+  QueueSettings settings;
+};
+
+// Reply: OK; NOT_FOUND; FAILED_PRECONDITION while it has live jobs, and for the
+// default queue.
+struct DeleteQueue {
+  QueueName queue;
+};
+
+// Count a queue's device-hours anew. Reply: OK; NOT_FOUND.
+struct ResetQueueHours {
+  QueueName queue;
 };
 
 // A worker said what it is.
@@ -54,12 +72,15 @@ struct Tick {
   absl::Time listening_since = absl::InfinitePast();
 };
 
-using Command = std::variant<SubmitJobs, CancelJob, DrainWorker, ReportWorker,
-                             DisconnectWorker, Tick>;
+using Command =
+    std::variant<SubmitJobs, CancelJob, DrainWorker, SetQueue, DeleteQueue,
+                 ResetQueueHours, ReportWorker, DisconnectWorker, Tick>;
 
 struct SubmitResult {
-  absl::Status status;  // RESOURCE_EXHAUSTED when the queue is full
-  JobId job;            // the earlier one where the request_id is known
+  // RESOURCE_EXHAUSTED when too many jobs are live; NOT_FOUND for an unknown
+  // queue; FAILED_PRECONDITION for one that takes no more jobs.
+  absl::Status status;
+  JobId job;  // the earlier one where the request_id is known
   // Of the JobSubmitted record, for new jobs; 0 where the request_id was known:
   // the caller reads that job from the store.
   Revision revision = 0;

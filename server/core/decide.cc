@@ -1,7 +1,9 @@
 #include "server/core/decide.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -35,6 +37,30 @@ absl::Status CheckDevices(const SchedulingSpec& scheduling) {
   return absl::OkStatus();
 }
 
+// The queue's name as callers write it.
+std::string Name(const QueueName& queue) {
+  return absl::StrCat("queues/", queue.value());
+}
+
+absl::Status CheckQueue(const Cluster& cluster, const QueueName& name) {
+  const Queue* queue = cluster.queues().Find(name);
+  if (queue == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat("queue \"", name.value(),
+                     "\" does not exist; an administrator makes it, or "
+                     "leave queue out for \"",
+                     kDefaultQueue, "\""));
+  }
+  if (queue->settings.state != QueueState::kOpen) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        Name(name),
+        queue->settings.state == QueueState::kDraining ? " is draining"
+                                                       : " is closed",
+        " and takes no more jobs; submit to another queue"));
+  }
+  return absl::OkStatus();
+}
+
 Reply On(const Context& context, const SubmitJobs& command) {
   const Cluster& cluster = context.cluster;
   Reply reply;
@@ -58,6 +84,7 @@ Reply On(const Context& context, const SubmitJobs& command) {
       }
     }
     result.status = CheckDevices(submission.scheduling);
+    result.status.Update(CheckQueue(cluster, submission.scheduling.queue));
     if (result.status.ok() && live >= context.policy.max_live_jobs) {
       result.status = absl::ResourceExhaustedError(absl::StrCat(
           "the queue is full: ", live, " jobs are live, the limit is ",
@@ -111,6 +138,75 @@ Reply On(const Context& context, const DrainWorker& command) {
   if (worker->draining != command.draining) {
     context.draft.Add(WorkerDrainSet{command.worker, command.draining});
   }
+  return {};
+}
+
+absl::Status CheckSettings(const QueueSettings& settings) {
+  if (!std::isfinite(settings.weight) || settings.weight <= 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "weight is ", settings.weight, "; it must be a number above 0"));
+  }
+  const std::optional<double>& hours = settings.quota.device_hours;
+  if (hours.has_value() && (!std::isfinite(*hours) || *hours < 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("quota.device_hours is ", *hours,
+                     "; it must be a number of at least 0"));
+  }
+  return absl::OkStatus();
+}
+
+Reply On(const Context& context, const SetQueue& command) {
+  if (command.queue.empty()) {
+    return {absl::InvalidArgumentError("queue must not be empty"), {}};
+  }
+  if (absl::Status status = CheckSettings(command.settings); !status.ok()) {
+    return {status, {}};
+  }
+  const Queue* queue = context.cluster.queues().Find(command.queue);
+  const size_t known = context.cluster.queues().queues().size();
+  if (queue == nullptr && known >= context.policy.max_queues) {
+    return {absl::ResourceExhaustedError(absl::StrCat(
+                "there are ", known, " queues, the limit is ",
+                context.policy.max_queues, "; delete one that nobody uses")),
+            {}};
+  }
+  if (queue == nullptr || queue->settings != command.settings) {
+    context.draft.Add(QueueSet{command.queue, command.settings});
+  }
+  return {};
+}
+
+Reply On(const Context& context, const DeleteQueue& command) {
+  const Queue* queue = context.cluster.queues().Find(command.queue);
+  if (queue == nullptr) {
+    return {absl::NotFoundError(
+                absl::StrCat(Name(command.queue), " does not exist")),
+            {}};
+  }
+  if (command.queue == QueueName(kDefaultQueue)) {
+    return {absl::FailedPreconditionError(absl::StrCat(
+                Name(command.queue),
+                " is where jobs go that name no queue and cannot be deleted; "
+                "close it to take no more jobs")),
+            {}};
+  }
+  if (queue->jobs > 0) {
+    return {absl::FailedPreconditionError(absl::StrCat(
+                Name(command.queue), " has ", queue->jobs,
+                " jobs that are not over; drain it and delete it after them")),
+            {}};
+  }
+  context.draft.Add(QueueDeleted{command.queue});
+  return {};
+}
+
+Reply On(const Context& context, const ResetQueueHours& command) {
+  if (context.cluster.queues().Find(command.queue) == nullptr) {
+    return {absl::NotFoundError(
+                absl::StrCat(Name(command.queue), " does not exist")),
+            {}};
+  }
+  context.draft.Add(QueueHoursReset{command.queue});
   return {};
 }
 

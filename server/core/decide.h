@@ -23,12 +23,15 @@ namespace trainyard::core {
 struct Policy {
   // Jobs that are not final; more are refused with RESOURCE_EXHAUSTED.
   size_t max_live_jobs = 2'000'000;
+  // Queues; more are refused with RESOURCE_EXHAUSTED.
+  size_t max_queues = 1000;
   // Workers known at a time; more are refused with RESOURCE_EXHAUSTED.
   size_t max_workers = 20'000;
   // A worker not heard for longer is lost.
   absl::Duration worker_lease = absl::Seconds(30);
   // Longest pause before a retry.
   absl::Duration max_backoff = absl::Minutes(10);
+  OrderPolicy order;
 };
 
 // What the store knows of jobs that are no longer live, as far as the command

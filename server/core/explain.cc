@@ -54,10 +54,11 @@ std::string DescribeAlternative(const Cluster& cluster,
 }
 
 // Waiting jobs with the same needs that come first; kMaxCounted: or more.
-size_t CountAhead(const Job& job) {
+size_t CountAhead(const Job& job, absl::Duration ageing) {
   size_t ahead = 0;
+  const QueueKey own = job.queue_key(ageing);
   for (const QueueKey& key : job.lane->waiting) {
-    if (!(key < job.queue_key()) || ahead == kMaxCounted) break;
+    if (!(key < own) || ahead == kMaxCounted) break;
     ++ahead;
   }
   return ahead;
@@ -75,14 +76,15 @@ std::string ExplainQueued(const Cluster& cluster, const Job& job,
     return "It waits for a worker: none has connected.";
   }
   std::vector<std::string> alternatives;
-  for (const DeviceRequest& request : job.lane->needs.devices) {
+  for (const DeviceRequest& request : job.lane->needs->devices) {
     alternatives.push_back(
-        DescribeAlternative(cluster, request, job.lane->needs.worker_labels));
+        DescribeAlternative(cluster, request, job.lane->needs->worker_labels));
   }
   std::string text =
       absl::StrCat("It waits for a worker with ",
                    absl::StrJoin(alternatives, "; or with "), ".");
-  if (const size_t ahead = CountAhead(job); ahead > 0) {
+  if (const size_t ahead = CountAhead(job, cluster.queues().policy().ageing);
+      ahead > 0) {
     absl::StrAppend(&text, " ", ahead, ahead == kMaxCounted ? " or more" : "",
                     ahead == 1 ? " job" : " jobs", " with the same needs come",
                     ahead == 1 ? "s" : "", " first.");

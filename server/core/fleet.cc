@@ -5,9 +5,6 @@
 namespace trainyard::core {
 namespace {
 
-constexpr DeviceKind kKinds[] = {DeviceKind::kCpu, DeviceKind::kCuda,
-                                 DeviceKind::kMps};
-
 uint32_t Load(const Worker& worker) {
   if (worker.devices.empty()) return 0;
   return static_cast<uint32_t>(worker.holders.size() * 1000 /
@@ -63,26 +60,30 @@ void Fleet::Report(const WorkerReport& report, absl::Time now) {
 }
 
 void Fleet::Disconnect(const WorkerName& name) {
-  const auto it = workers_.find(name);
-  if (it == workers_.end()) return;
-  Worker& worker = it->second;
-  Unindex(worker);
-  const bool left = worker.leaving && worker.attempts.empty();
-  SetState(worker, left ? WorkerState::kLeft : WorkerState::kSilent);
+  const Worker* worker = Find(name);
+  if (worker == nullptr) return;
+  const bool left = worker->leaving && worker->attempts.empty();
+  Change(name, left ? WorkerState::kLeft : WorkerState::kSilent);
 }
 
 void Fleet::Lose(const WorkerName& name) {
   const auto it = workers_.find(name);
   if (it == workers_.end()) return;
-  Worker& worker = it->second;
-  Unindex(worker);
-  if (worker.state != WorkerState::kLeft) {
-    SetState(worker, WorkerState::kLost);
+  if (it->second.state != WorkerState::kLeft) {
+    Change(name, WorkerState::kLost);
     ForgetOldLost();
-  } else if (!worker.draining) {
+  } else if (!it->second.draining) {
+    Unindex(it->second);
     --counts_[static_cast<size_t>(WorkerState::kLeft)];
     workers_.erase(it);
   }
+}
+
+void Fleet::Change(const WorkerName& name, WorkerState state) {
+  Worker& worker = workers_.at(name);
+  Unindex(worker);
+  SetState(worker, state);
+  Index(worker);
 }
 
 void Fleet::SetDraining(const WorkerName& name, bool draining, absl::Time now) {
@@ -144,19 +145,32 @@ void Fleet::SetState(Worker& worker, WorkerState state) {
 }
 
 void Fleet::Unindex(const Worker& worker) {
+  Count(worker, -1);
   const uint32_t load = Load(worker);
-  for (DeviceKind kind : kKinds) {
+  for (DeviceKind kind : kDeviceKinds) {
     idle_[static_cast<size_t>(kind)].erase({load, worker.name});
   }
 }
 
 void Fleet::Index(const Worker& worker) {
+  Count(worker, 1);
   if (!worker.IsOpen()) return;
   const uint32_t load = Load(worker);
-  for (DeviceKind kind : kKinds) {
+  for (DeviceKind kind : kDeviceKinds) {
     if (HasIdleOf(worker, kind)) {
       idle_[static_cast<size_t>(kind)].insert({load, worker.name});
     }
+  }
+}
+
+void Fleet::Count(const Worker& worker, int sign) {
+  if (worker.state == WorkerState::kLost ||
+      worker.state == WorkerState::kLeft) {
+    return;
+  }
+  for (const Device& device : worker.devices) {
+    const size_t kind = static_cast<size_t>(device.kind);
+    if (kind < capacity_.size()) capacity_[kind] += sign;
   }
 }
 

@@ -67,6 +67,8 @@ class Fleet {
   const Worker* Find(const WorkerName& name) const;
   const IdleIndex& idle(DeviceKind kind) const;
   bool HasIdle() const;
+  // Devices by DeviceKind, of the workers that are neither lost nor left.
+  const DeviceCounts& capacity() const { return capacity_; }
   size_t Count(WorkerState state) const {
     return counts_[static_cast<size_t>(state)];
   }
@@ -84,14 +86,18 @@ class Fleet {
 
  private:
   Worker& FindOrMake(const WorkerName& name, absl::Time now);
+  void Change(const WorkerName& name, WorkerState state);
   void SetState(Worker& worker, WorkerState state);
   // A change of a worker happens between the two.
   void Unindex(const Worker& worker);
   void Index(const Worker& worker);
+  // Adds the worker's devices to capacity(), or takes them out of it.
+  void Count(const Worker& worker, int sign);
   void ForgetOldLost();
 
   std::map<WorkerName, Worker> workers_;
-  std::array<IdleIndex, 4> idle_;                            // by DeviceKind
+  std::array<IdleIndex, 4> idle_;  // by DeviceKind
+  DeviceCounts capacity_ = {};
   std::array<size_t, 5> counts_ = {};                        // by WorkerState
   absl::btree_set<std::pair<absl::Time, WorkerName>> lost_;  // by last_seen
 };

@@ -21,6 +21,7 @@ struct LiveAttempt {
   uint32_t number = 0;
   WorkerName worker;
   std::string instance;
+  DeviceKind kind = DeviceKind::kCpu;  // of all its devices
   std::vector<std::string> devices;
   absl::Time place_time;
   std::optional<absl::Time> start_time;
@@ -43,7 +44,7 @@ struct Job {
   uint32_t max_retries = 0;
   uint32_t failures = 0;      // attempts that used up a retry
   uint32_t last_attempt = 0;  // number of the newest attempt; 0: none yet
-  Lane* lane = nullptr;       // the queue's, for its device needs; never null
+  Lane* lane = nullptr;       // of its queue, user and needs; never null
   absl::Duration backoff;
   absl::Duration run_time_limit;
   absl::Duration queue_time_limit;
@@ -54,7 +55,9 @@ struct Job {
   std::unique_ptr<LiveAttempt> attempt;  // with STARTING and RUNNING
   std::unique_ptr<Trail> trail;
 
-  QueueKey queue_key() const { return {priority, id}; }
+  QueueKey queue_key(absl::Duration ageing) const {
+    return MakeQueueKey(priority, submit_time, id, ageing);
+  }
   AttemptKey attempt_key() const { return {id, last_attempt}; }
   std::optional<Checkpoint> checkpoint() const {
     return trail == nullptr ? std::nullopt : trail->checkpoint;

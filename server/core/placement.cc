@@ -13,14 +13,29 @@ bool HasLabels(const Worker& worker, const Labels& wanted) {
   });
 }
 
+// Whether a reservation for another job keeps the device.
+bool IsKept(const Worker& worker, const Device& device,
+            const Constraints& constraints) {
+  if (constraints.reservations == nullptr) return false;
+  return std::any_of(constraints.reservations->begin(),
+                     constraints.reservations->end(),
+                     [&](const Reservation& reservation) {
+                       return reservation.worker == worker.name &&
+                              reservation.devices.contains(device.id) &&
+                              constraints.end > reservation.until;
+                     });
+}
+
 // Of those that fit, the ones with the least memory: the large ones stay for
-// those who need them.
+// those who need them. Fewer than asked for: it does not fit.
 std::vector<std::string> PickDevices(const Worker& worker,
-                                     const DeviceRequest& request) {
+                                     const DeviceRequest& request,
+                                     const Constraints& constraints) {
   std::vector<const Device*> fitting;
   for (const Device& device : worker.devices) {
     if (device.kind == request.kind && worker.IsIdle(device) &&
-        device.free_memory_bytes >= request.min_memory_bytes) {
+        device.free_memory_bytes >= request.min_memory_bytes &&
+        !IsKept(worker, device, constraints)) {
       fitting.push_back(&device);
     }
   }
@@ -35,16 +50,63 @@ std::vector<std::string> PickDevices(const Worker& worker,
   return ids;
 }
 
-const Worker* PickWorker(const Fleet& fleet, const DeviceRequest& request,
-                         const Labels& labels, const WorkerName& avoid) {
-  const Worker* last_resort = nullptr;
+std::optional<Placement> PlaceOn(const Worker& worker,
+                                 const DeviceRequest& request,
+                                 const Labels& labels,
+                                 const Constraints& constraints) {
+  if (Judge(worker, request, labels) != Verdict::kFits) return std::nullopt;
+  Placement placement{worker.name, request.kind,
+                      PickDevices(worker, request, constraints)};
+  if (placement.devices.size() < request.count) return std::nullopt;
+  return placement;
+}
+
+std::optional<Placement> PlaceAnywhere(const Fleet& fleet,
+                                       const DeviceRequest& request,
+                                       const Labels& labels,
+                                       const Constraints& constraints) {
+  std::optional<Placement> last_resort;
   for (const auto& [load, name] : fleet.idle(request.kind)) {
-    const Worker* worker = fleet.Find(name);
-    if (Judge(*worker, request, labels) != Verdict::kFits) continue;
-    if (name != avoid) return worker;
-    last_resort = worker;
+    std::optional<Placement> placement =
+        PlaceOn(*fleet.Find(name), request, labels, constraints);
+    if (!placement.has_value()) continue;
+    if (name != constraints.avoid) return placement;
+    last_resort = std::move(placement);
   }
   return last_resort;
+}
+
+// When an attempt is over at the latest.
+absl::Time LatestEnd(const Cluster& cluster, const AttemptKey& key) {
+  const Job* job = cluster.FindJob(key.job);
+  if (job == nullptr || job->attempt == nullptr) return absl::InfiniteFuture();
+  // A limit counts from the start of the runner, which may yet come.
+  return job->attempt->start_time.value_or(job->attempt->place_time) +
+         job->run_time_limit;
+}
+
+// When the worker has enough devices for the request at the latest, and those
+// it has now.
+Reservation ReserveOn(const Cluster& cluster, const Worker& worker,
+                      const DeviceRequest& request) {
+  Reservation reservation{.worker = worker.name};
+  std::vector<absl::Time> ends;
+  for (const Device& device : worker.devices) {
+    if (device.kind != request.kind ||
+        device.free_memory_bytes < request.min_memory_bytes) {
+      continue;
+    }
+    const auto holder = worker.holders.find(device.id);
+    if (holder == worker.holders.end()) {
+      reservation.devices.insert(device.id);
+    } else {
+      ends.push_back(LatestEnd(cluster, holder->second));
+    }
+  }
+  std::sort(ends.begin(), ends.end());
+  const size_t missing = request.count - reservation.devices.size();
+  if (missing <= ends.size()) reservation.until = ends[missing - 1];
+  return reservation;
 }
 
 }  // namespace
@@ -69,14 +131,58 @@ Verdict Judge(const Worker& worker, const DeviceRequest& request,
   return idle < request.count ? Verdict::kBusy : Verdict::kFits;
 }
 
+bool QuotaAllows(const Queue& queue, const DeviceRequest& request,
+                 absl::Time now) {
+  const Quota& quota = queue.settings.quota;
+  if (quota.running_jobs.has_value() &&
+      queue.usage.attempts() >= *quota.running_jobs) {
+    return false;
+  }
+  if (quota.device_hours.has_value() &&
+      queue.usage.DeviceHours(now) >= *quota.device_hours) {
+    return false;
+  }
+  const auto devices = quota.devices.find(request.kind);
+  return devices == quota.devices.end() ||
+         queue.usage.Held(request.kind) + request.count <= devices->second;
+}
+
 std::optional<Placement> FindPlacement(const Fleet& fleet, const Needs& needs,
-                                       const WorkerName& avoid) {
+                                       absl::Time now,
+                                       const Constraints& constraints) {
   for (const DeviceRequest& request : needs.devices) {
-    const Worker* worker =
-        PickWorker(fleet, request, needs.worker_labels, avoid);
-    if (worker != nullptr) {
-      return Placement{worker->name, PickDevices(*worker, request)};
+    if (constraints.queue != nullptr &&
+        !QuotaAllows(*constraints.queue, request, now)) {
+      continue;
     }
+    std::optional<Placement> placement =
+        PlaceAnywhere(fleet, request, needs.worker_labels, constraints);
+    if (placement.has_value()) return placement;
+  }
+  return std::nullopt;
+}
+
+std::optional<Reservation> MakeReservation(const Cluster& cluster,
+                                           const Job& job, absl::Time now) {
+  const Needs& needs = *job.lane->needs;
+  for (const DeviceRequest& request : needs.devices) {
+    if (!QuotaAllows(*job.lane->user->queue, request, now)) continue;
+    std::optional<Reservation> best;
+    for (const auto& [name, worker] : cluster.workers()) {
+      if (Judge(worker, request, needs.worker_labels) != Verdict::kBusy) {
+        continue;
+      }
+      Reservation reservation = ReserveOn(cluster, worker, request);
+      const auto rank = [](const Reservation& it) {
+        return std::pair(it.until, -static_cast<int64_t>(it.devices.size()));
+      };
+      if (!best.has_value() || rank(reservation) < rank(*best)) {
+        best = std::move(reservation);
+      }
+    }
+    if (!best.has_value()) continue;
+    best->job = job.id;
+    return best;
   }
   return std::nullopt;
 }
@@ -84,45 +190,73 @@ std::optional<Placement> FindPlacement(const Fleet& fleet, const Needs& needs,
 PlacementPass::PlacementPass(const Cluster* cluster, absl::Time now)
     : cluster_(cluster), now_(now) {
   if (!cluster_->fleet().HasIdle()) return;
-  for (const auto& [key, lane] : cluster_->queue().lanes()) PushHead(&lane);
-  for (const auto& [not_before, id] : cluster_->queue().delayed()) {
-    if (not_before > now_) break;
-    const Job* job = cluster_->FindJob(id);
-    candidates_.push({job->queue_key(), job->lane, true});
-  }
+  order_.emplace(cluster_->queues(), cluster_->fleet().capacity(), now_,
+                 [this](const Lane& lane) { return MayFit(lane); });
 }
 
 std::optional<Record> PlacementPass::Next() {
-  if (placed_lane_ != nullptr) PushHead(std::exchange(placed_lane_, nullptr));
-  while (!candidates_.empty() && cluster_->fleet().HasIdle()) {
-    const Candidate candidate = candidates_.top();
-    candidates_.pop();
-    const Job* job = cluster_->FindJob(candidate.key.job);
-    if (job == nullptr || job->state != JobState::kQueued) {
-      // Placed by this pass as the other kind of candidate.
-      if (!candidate.delayed) PushHead(candidate.lane);
+  if (!order_.has_value()) return std::nullopt;
+  if (placed_lane_ != nullptr) {
+    order_->Refresh(std::exchange(placed_lane_, nullptr));
+  }
+  while (cluster_->fleet().HasIdle()) {
+    const Lane* lane = order_->Next();
+    if (lane == nullptr) break;
+    const Job& job = *cluster_->FindJob(lane->waiting.begin()->job);
+    std::optional<Placement> placement =
+        FindPlacement(cluster_->fleet(), *lane->needs, now_,
+                      {.queue = lane->user->queue,
+                       .avoid = job.avoid(),
+                       .reservations = &reservations_,
+                       .end = now_ + job.run_time_limit});
+    if (!placement.has_value()) {
+      ReserveFor(job);
+      order_->Skip(lane);  // nor does the rest of its lane fit
       continue;
     }
-    std::optional<Placement> placement =
-        FindPlacement(cluster_->fleet(), candidate.lane->needs, job->avoid());
-    if (!placement.has_value()) continue;  // nor does the rest of its lane
-    if (!candidate.delayed) placed_lane_ = candidate.lane;
+    placed_lane_ = lane;
     AttemptPlaced change;
-    change.attempt = job->last_attempt + 1;
+    change.attempt = job.last_attempt + 1;
     change.instance = cluster_->FindWorker(placement->worker)->instance;
     change.worker = std::move(placement->worker);
+    change.kind = placement->kind;
     change.devices = std::move(placement->devices);
     return Record{.revision = cluster_->revision() + 1,
                   .time = now_,
-                  .job = job->id,
+                  .job = job.id,
                   .change = std::move(change)};
   }
   return std::nullopt;
 }
 
-void PlacementPass::PushHead(const Lane* lane) {
-  if (lane->waiting.empty()) return;
-  candidates_.push({*lane->waiting.begin(), lane, false});
+bool PlacementPass::MayFit(const Lane& lane) {
+  const auto [it, inserted] = fits_.try_emplace(lane.needs, true);
+  if (!inserted) return it->second;
+  const std::vector<DeviceRequest>& requests = lane.needs->devices;
+  const bool wide =
+      std::any_of(requests.begin(), requests.end(),
+                  [](const DeviceRequest& r) { return r.count > 1; });
+  // A pass only fills the fleet: what does not fit at its start never does.
+  it->second =
+      wide || FindPlacement(cluster_->fleet(), *lane.needs, now_).has_value();
+  return it->second;
+}
+
+void PlacementPass::ReserveFor(const Job& job) {
+  if (now_ - job.queued_since < cluster_->queues().policy().reserve_after) {
+    return;
+  }
+  // One alone: several could keep most of the fleet idle. And one device is
+  // free or not: nothing is gained by keeping it.
+  const std::vector<DeviceRequest>& requests = job.lane->needs->devices;
+  if (!reservations_.empty() ||
+      std::all_of(requests.begin(), requests.end(),
+                  [](const DeviceRequest& r) { return r.count == 1; })) {
+    return;
+  }
+  std::optional<Reservation> reservation =
+      MakeReservation(*cluster_, job, now_);
+  if (reservation.has_value()) reservations_.push_back(*std::move(reservation));
 }
 
 }  // namespace trainyard::core

@@ -1,6 +1,7 @@
 // Which waiting job goes where: feasible → score → pick. One attempt per device
 // at a time; a CPU device is one slot.
 //
+//   cluster.AdvanceTo(now);
 //   PlacementPass pass(&cluster, now);
 //   while (std::optional<Record> record = pass.Next()) {
 //     RETURN_IF_ERROR(cluster.Apply(*record));
@@ -8,13 +9,14 @@
 #pragma once
 
 #include <optional>
-#include <queue>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
 #include "server/core/cluster.h"
+#include "server/core/fair_order.h"
 #include "server/core/record.h"
 #include "server/core/types.h"
 
@@ -35,40 +37,70 @@ Verdict Judge(const Worker& worker, const DeviceRequest& request,
 
 struct Placement {
   WorkerName worker;
+  DeviceKind kind = DeviceKind::kCpu;
   std::vector<std::string> devices;
 };
 
+// Idle devices of one worker that are kept for a job that needs several and
+// has waited long, so that no stream of smaller ones starves it.
+struct Reservation {
+  JobId job = {};
+  WorkerName worker;
+  absl::flat_hash_set<std::string> devices = {};
+  // When the rest of what it needs is free at the latest, by the run time
+  // limits of those who hold it; InfiniteFuture: one of them has no limit. A
+  // job that is over by then may have the devices meanwhile (backfill).
+  absl::Time until = absl::InfiniteFuture();
+};
+
+// What stands against the first alternative of a job.
+struct Constraints {
+  const Queue* queue = nullptr;  // its quota is kept; nullptr: any
+  WorkerName avoid;              // taken only when no other one fits
+  // Devices of these are not taken; at most one for each kind of device.
+  const std::vector<Reservation>* reservations = nullptr;
+  absl::Time end = absl::InfiniteFuture();  // of the job, at the latest
+};
+
+// Whether the queue's quota has room for the devices now.
+bool QuotaAllows(const Queue& queue, const DeviceRequest& request,
+                 absl::Time now);
+
 // The place for the first alternative that some worker can satisfy now: the
-// least loaded such worker, `avoid` only when no other one fits; its devices
-// with the least memory that suffices. nullopt: nothing fits.
+// least loaded such worker; its devices with the least memory that suffices.
+// nullopt: nothing fits.
 std::optional<Placement> FindPlacement(const Fleet& fleet, const Needs& needs,
-                                       const WorkerName& avoid);
+                                       absl::Time now,
+                                       const Constraints& constraints = {});
+
+// Where the job could first have all it needs, for the first alternative that
+// its quota allows and some worker has when it is idle. nullopt: none has.
+std::optional<Reservation> MakeReservation(const Cluster& cluster,
+                                           const Job& job, absl::Time now);
 
 // Places waiting jobs in their order until no waiting job fits.
 class PlacementPass {
  public:
-  // Borrows the cluster.
+  // Borrows the cluster, which is as of `now` (AdvanceTo).
   PlacementPass(const Cluster* cluster, absl::Time now);
 
   // An AttemptPlaced to be applied to the cluster before the next call, or
   // nullopt at the end.
   std::optional<Record> Next();
 
- private:
-  struct Candidate {
-    QueueKey key;
-    const Lane* lane;
-    bool delayed;  // its backoff is over, but it is not in its lane yet
-    friend bool operator<(const Candidate& a, const Candidate& b) {
-      return b.key < a.key;  // the top of the heap is placed first
-    }
-  };
+  const std::vector<Reservation>& reservations() const { return reservations_; }
 
-  void PushHead(const Lane* lane);
+ private:
+  // Whether some worker has room for the lane's needs, or may come to be kept
+  // for them.
+  bool MayFit(const Lane& lane);
+  void ReserveFor(const Job& job);
 
   const Cluster* cluster_;
   absl::Time now_;
-  std::priority_queue<Candidate> candidates_;
+  absl::flat_hash_map<const Needs*, bool> fits_;
+  std::optional<FairOrder> order_;  // nullopt: nothing is idle
+  std::vector<Reservation> reservations_;
   const Lane* placed_lane_ = nullptr;  // whose head was taken by Next()
 };
 

@@ -27,7 +27,8 @@ struct AttemptPlaced {
   uint32_t attempt = 0;
   WorkerName worker;
   std::string instance;
-  std::vector<std::string> devices;
+  DeviceKind kind = DeviceKind::kCpu;
+  std::vector<std::string> devices;  // all of that kind
 };
 
 // Its runner works; the job is RUNNING.
@@ -74,6 +75,22 @@ struct WorkerDrainSet {
   bool draining = false;
 };
 
+// A queue was made or changed.
+struct QueueSet {
+  QueueName queue;
+  QueueSettings settings;
+};
+
+// A queue, which had no live job, is no more.
+struct QueueDeleted {
+  QueueName queue;
+};
+
+// The device-hours of a queue are counted from this record's time on.
+struct QueueHoursReset {
+  QueueName queue;
+};
+
 // ---- not durable: workers say it again when they reconnect
 
 // A worker reported; the time of the record is when it was heard.
@@ -98,11 +115,11 @@ struct AttemptOverdue {
   uint32_t attempt = 0;
 };
 
-using Change =
-    std::variant<JobSubmitted, AttemptPlaced, AttemptStarted, CheckpointStored,
-                 AttemptEnded, JobRequeued, CancelRequested, JobEnded,
-                 WorkerDrainSet, WorkerReported, WorkerDisconnected, WorkerLost,
-                 AttemptOverdue>;
+using Change = std::variant<JobSubmitted, AttemptPlaced, AttemptStarted,
+                            CheckpointStored, AttemptEnded, JobRequeued,
+                            CancelRequested, JobEnded, WorkerDrainSet, QueueSet,
+                            QueueDeleted, QueueHoursReset, WorkerReported,
+                            WorkerDisconnected, WorkerLost, AttemptOverdue>;
 
 struct Record {
   // Of a durable record: its own, one more than the one before. Of any other:

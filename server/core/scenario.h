@@ -72,10 +72,15 @@ class Scenario {
   Cluster cluster;
   std::vector<Record> records;  // of the last Do()
 
+  explicit Scenario(const OrderPolicy& order = {}) : cluster(order) {
+    policy.order = order;
+  }
+
   Reply Do(const Command& command) {
     Decision decision = Decide(cluster, policy, now, command, history);
     records = std::move(decision.records);
     for (const Record& record : records) Apply(record);
+    cluster.AdvanceTo(now);
     PlacementPass pass(&cluster, now);
     while (std::optional<Record> record = pass.Next()) {
       Apply(*record);

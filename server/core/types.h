@@ -2,6 +2,7 @@
 // the same ideas are in proto/; server/rpc/convert maps between the two.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -17,10 +18,16 @@ namespace trainyard::core {
 
 struct JobIdTag {};
 struct WorkerNameTag {};
+struct QueueNameTag {};
+struct UserNameTag {};
 // The N of "jobs/N"; given in order of acceptance, from 1, never reused.
 using JobId = NumberId<JobIdTag>;
 // The NAME of "workers/NAME".
 using WorkerName = NameId<WorkerNameTag>;
+// The NAME of "queues/NAME".
+using QueueName = NameId<QueueNameTag>;
+// Whom a job counts for; empty where nobody was named.
+using UserName = NameId<UserNameTag>;
 // Grows by one with every durable record; unique per durable record.
 using Revision = uint64_t;
 
@@ -39,6 +46,12 @@ struct AttemptKey {
 
 // Values are stored: never renumber.
 enum class DeviceKind : uint8_t { kCpu = 1, kCuda = 2, kMps = 3 };
+inline constexpr DeviceKind kDeviceKinds[] = {
+    DeviceKind::kCpu, DeviceKind::kCuda, DeviceKind::kMps};
+// By DeviceKind; 0 is no kind.
+template <typename T>
+using ByDeviceKind = std::array<T, 4>;
+using DeviceCounts = ByDeviceKind<uint32_t>;
 
 // Legal moves: lifecycle.h. Values are stored: never renumber.
 enum class JobState : uint8_t {
@@ -102,9 +115,40 @@ struct DeviceRequest {
 
 using Labels = std::map<std::string, std::string>;
 
+// There from the start, and always.
+inline constexpr char kDefaultQueue[] = "default";
+
+// Values are stored: never renumber.
+enum class QueueState : uint8_t {
+  kOpen = 1,
+  kDraining = 2,  // takes no more jobs; those that wait are placed
+  kClosed = 3,    // takes no more jobs and places none
+};
+
+// The most that a queue may have at a time; what is not set has no limit.
+struct Quota {
+  std::map<DeviceKind, uint32_t> devices = {};  // held by its attempts
+  std::optional<uint32_t> running_jobs = {};    // STARTING and RUNNING
+  // Devices times hours since the last reset; at the limit no more is placed,
+  // what runs goes on.
+  std::optional<double> device_hours = {};
+  friend bool operator==(const Quota&, const Quota&) = default;
+};
+
+// How a queue is set up.
+struct QueueSettings {
+  double weight = 1;  // its part of the fleet, against other queues'; above 0
+  QueueState state = QueueState::kOpen;
+  UserName owner = {};  // whom to ask; empty: nobody named
+  Quota quota = {};
+  friend bool operator==(const QueueSettings&, const QueueSettings&) = default;
+};
+
 // What the scheduler needs to know of a job; the spec itself stays in the
 // store.
 struct SchedulingSpec {
+  QueueName queue{kDefaultQueue};
+  UserName user;
   int32_t priority = 0;
   std::vector<DeviceRequest> devices;  // best first, never empty
   Labels worker_labels;

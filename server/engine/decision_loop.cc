@@ -34,12 +34,16 @@ absl::Status ForCallers(const absl::Status& error) {
 }  // namespace
 
 DecisionLoop::DecisionLoop(core::Policy policy, Store* store, Metrics* metrics)
-    : policy_(policy), store_(store), metrics_(metrics) {}
+    : policy_(policy),
+      store_(store),
+      metrics_(metrics),
+      cluster_(policy_.order) {}
 
 absl::Status DecisionLoop::Load(absl::Time now) {
   loaded_ = false;
   NoteTime(now);
-  absl::StatusOr<core::Cluster> cluster = LoadCluster(*store_, now_);
+  absl::StatusOr<core::Cluster> cluster =
+      LoadCluster(*store_, policy_.order, now_);
   if (!cluster.ok()) {
     return WithContext(cluster.status(), "loading the cluster");
   }
@@ -161,6 +165,11 @@ void DecisionLoop::Note(const core::Record& record, Draft& draft) {
     }
   } else if (const auto* ended = std::get_if<AttemptEnded>(&record.change)) {
     draft.outcomes.push_back(ended->outcome);
+    if (job != nullptr) {
+      const core::UserAccount& user = *job->lane->user;
+      draft.used.insert({user.queue->name, std::nullopt});
+      draft.used.insert({user.queue->name, user.name});
+    }
     draft.run_time = attempt != nullptr && attempt->start_time.has_value()
                          ? record.time - *attempt->start_time
                          : absl::ZeroDuration();
@@ -172,6 +181,8 @@ void DecisionLoop::Note(const core::Record& record, Draft& draft) {
     if (job != nullptr && !job->request_id.empty()) {
       recent_.requests[job->request_id] = record.job;
     }
+  } else if (const auto* reset = std::get_if<QueueHoursReset>(&record.change)) {
+    draft.used.insert({reset->queue, std::nullopt});
   } else if (const auto* drain = std::get_if<WorkerDrainSet>(&record.change)) {
     draft.round.workers.insert(drain->worker);
   } else if (const auto* told = std::get_if<WorkerReported>(&record.change)) {
@@ -195,9 +206,8 @@ void DecisionLoop::Note(const core::Record& record, Draft& draft) {
 
 absl::Status DecisionLoop::Place(Draft& draft) {
   if (MustWait()) return absl::OkStatus();
-  const auto& delayed = cluster_.queue().delayed();
-  const bool due = !delayed.empty() && delayed.begin()->first <= now_;
-  if (!due && cluster_.openings() == placed_openings_) return absl::OkStatus();
+  cluster_.AdvanceTo(now_);
+  if (cluster_.openings() == placed_openings_) return absl::OkStatus();
   core::PlacementPass pass(&cluster_, now_);
   while (std::optional<core::Record> record = pass.Next()) {
     Note(*record, draft);
@@ -211,7 +221,11 @@ absl::Status DecisionLoop::Place(Draft& draft) {
 absl::Status DecisionLoop::Commit(const Draft& draft, size_t commands) {
   if (!AnyDurable(draft.records)) return absl::OkStatus();
   const auto begin = std::chrono::steady_clock::now();
-  RETURN_IF_ERROR(store_->Commit(draft.records));
+  std::vector<core::AccountPast> past;
+  for (const auto& [queue, user] : draft.used) {
+    past.push_back({queue, user, cluster_.queues().PastOf(queue, user)});
+  }
+  RETURN_IF_ERROR(store_->Commit(draft.records, past));
   metrics_->OnCommit(
       commands, draft.records.size(),
       absl::FromChrono(std::chrono::steady_clock::now() - begin));
@@ -250,7 +264,8 @@ absl::btree_set<core::WorkerName> DecisionLoop::AllWorkers() const {
 }
 
 void DecisionLoop::ForgetJobs() {
-  core::Cluster cluster(cluster_.revision(), cluster_.last_job());
+  core::Cluster cluster(policy_.order, cluster_.revision(),
+                        cluster_.last_job());
   const absl::Status status = CarryWorkersOver(cluster_, cluster);
   if (!status.ok()) spdlog::error("{}", std::string(status.message()));
   cluster_ = std::move(cluster);

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -57,6 +58,9 @@ class DecisionLoop {
   // What a round did, to be told once it is durable.
   struct Draft {
     std::vector<core::Record> records;
+    // Accounts of which attempts ended: a queue, a user in it.
+    absl::btree_set<std::pair<core::QueueName, std::optional<core::UserName>>>
+        used;
     std::vector<absl::Duration> queue_waits;
     std::vector<core::Outcome> outcomes;
     std::vector<std::pair<core::JobState, absl::Duration>> ends;

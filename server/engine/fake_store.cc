@@ -20,6 +20,7 @@ void On(StoredJob& job, const Record& record, const AttemptPlaced& change) {
   attempt.number = change.attempt;
   attempt.worker = change.worker;
   attempt.instance = change.instance;
+  attempt.kind = change.kind;
   attempt.devices = change.devices;
   attempt.place_time = record.time;
   job.attempts.push_back(std::move(attempt));
@@ -118,10 +119,15 @@ absl::StatusOr<Snapshot> FakeStore::Load() {
   for (const auto& [worker, draining] : draining_) {
     if (draining) snapshot.draining.push_back(worker);
   }
+  snapshot.queues.assign(queues_.begin(), queues_.end());
+  for (const auto& [account, past] : past_) {
+    snapshot.past.push_back({account.first, account.second, past});
+  }
   return snapshot;
 }
 
-absl::Status FakeStore::Commit(absl::Span<const Record> records) {
+absl::Status FakeStore::Commit(absl::Span<const Record> records,
+                               absl::Span<const AccountPast> past) {
   absl::MutexLock lock(&mutex_);
   if (failing_commits_ > 0) {
     --failing_commits_;
@@ -130,16 +136,33 @@ absl::Status FakeStore::Commit(absl::Span<const Record> records) {
   for (const Record& record : records) {
     if (IsDurable(record)) Apply(record);
   }
+  for (const AccountPast& account : past) {
+    past_[{account.queue, account.user}] = account.past;
+  }
   ++commits_;
   return absl::OkStatus();
 }
 
-void FakeStore::Apply(const Record& record) {
-  revision_ = record.revision;
+bool FakeStore::ApplyToNoJob(const Record& record) {
   if (const auto* drain = std::get_if<WorkerDrainSet>(&record.change)) {
     draining_[drain->worker] = drain->draining;
-    return;
+  } else if (const auto* set = std::get_if<QueueSet>(&record.change)) {
+    queues_[set->queue] = set->settings;
+  } else if (const auto* gone = std::get_if<QueueDeleted>(&record.change)) {
+    queues_.erase(gone->queue);
+    std::erase_if(past_, [&](const auto& account) {
+      return account.first.first == gone->queue;
+    });
+  } else {
+    // What a reset changes comes as past usage.
+    return std::holds_alternative<QueueHoursReset>(record.change);
   }
+  return true;
+}
+
+void FakeStore::Apply(const Record& record) {
+  revision_ = record.revision;
+  if (ApplyToNoJob(record)) return;
   StoredJob& job = jobs_[record.job];
   if (const auto* submitted = std::get_if<JobSubmitted>(&record.change)) {
     job.id = record.job;

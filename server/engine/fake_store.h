@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -32,7 +33,9 @@ class FakeStore : public Store, public JobReader {
   size_t commits() const;
 
   absl::StatusOr<Snapshot> Load() override;
-  absl::Status Commit(absl::Span<const core::Record> records) override;
+  using Store::Commit;
+  absl::Status Commit(absl::Span<const core::Record> records,
+                      absl::Span<const core::AccountPast> past) override;
   absl::StatusOr<std::optional<core::JobId>> FindRequest(
       const std::string& request_id) override;
   absl::StatusOr<std::optional<core::JobState>> FindState(
@@ -48,6 +51,9 @@ class FakeStore : public Store, public JobReader {
                                                      size_t limit) override;
 
  private:
+  // Whether the record is about no job and was applied.
+  bool ApplyToNoJob(const core::Record& record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Apply(const core::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
@@ -56,6 +62,11 @@ class FakeStore : public Store, public JobReader {
   std::map<std::string, core::JobId> requests_ ABSL_GUARDED_BY(mutex_);
   std::map<core::Revision, core::JobId> changes_ ABSL_GUARDED_BY(mutex_);
   std::map<core::WorkerName, bool> draining_ ABSL_GUARDED_BY(mutex_);
+  std::map<core::QueueName, core::QueueSettings> queues_
+      ABSL_GUARDED_BY(mutex_);
+  std::map<std::pair<core::QueueName, std::optional<core::UserName>>,
+           core::PastUsages>
+      past_ ABSL_GUARDED_BY(mutex_);
   size_t commits_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t failing_commits_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status commit_error_ ABSL_GUARDED_BY(mutex_);

@@ -31,6 +31,7 @@ core::RestoredJob ToRestored(StoredJob&& stored) {
     attempt.number = last.number;
     attempt.worker = std::move(last.worker);
     attempt.instance = std::move(last.instance);
+    attempt.kind = last.kind;
     attempt.devices = std::move(last.devices);
     attempt.place_time = last.place_time;
     attempt.start_time = last.start_time;
@@ -40,9 +41,17 @@ core::RestoredJob ToRestored(StoredJob&& stored) {
 
 }  // namespace
 
-absl::StatusOr<core::Cluster> LoadCluster(Store& store, absl::Time now) {
+absl::StatusOr<core::Cluster> LoadCluster(Store& store,
+                                          const core::OrderPolicy& order,
+                                          absl::Time now) {
   ASSIGN_OR_RETURN(Snapshot snapshot, store.Load());
-  core::Cluster cluster(snapshot.revision, snapshot.last_job);
+  core::Cluster cluster(order, snapshot.revision, snapshot.last_job);
+  for (const auto& [queue, settings] : snapshot.queues) {
+    cluster.RestoreQueue(queue, settings);
+  }
+  for (const core::AccountPast& account : snapshot.past) {
+    cluster.RestorePast(account, now);
+  }
   for (StoredJob& job : snapshot.jobs) {
     RETURN_IF_ERROR(cluster.Restore(ToRestored(std::move(job)), now));
   }

@@ -10,7 +10,9 @@ namespace trainyard::engine {
 
 // The store's error, or INTERNAL when what it holds contradicts itself. Workers
 // with live attempts are SILENT, last seen `now`.
-absl::StatusOr<core::Cluster> LoadCluster(Store& store, absl::Time now);
+absl::StatusOr<core::Cluster> LoadCluster(Store& store,
+                                          const core::OrderPolicy& order,
+                                          absl::Time now);
 
 // Makes `to` know again what the workers of `from` said of themselves, which
 // no store holds.

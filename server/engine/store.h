@@ -3,12 +3,14 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "server/core/queues.h"
 #include "server/core/record.h"
 #include "server/core/types.h"
 
@@ -19,6 +21,7 @@ struct StoredAttempt {
   uint32_t number = 0;
   core::WorkerName worker;
   std::string instance;
+  core::DeviceKind kind = core::DeviceKind::kCpu;
   std::vector<std::string> devices;
   core::Outcome outcome = core::Outcome::kNone;
   absl::Time place_time;
@@ -58,6 +61,8 @@ struct Snapshot {
   std::vector<StoredJob>
       jobs;  // those not final, without specs, with attempts; by id
   std::vector<core::WorkerName> draining;
+  std::vector<std::pair<core::QueueName, core::QueueSettings>> queues;
+  std::vector<core::AccountPast> past;
 };
 
 // Written by the engine's thread alone.
@@ -65,10 +70,14 @@ class Store {
  public:
   virtual ~Store() = default;
   virtual absl::StatusOr<Snapshot> Load() = 0;
-  // All of the records or none; on disk when it returns OK. Records that are
-  // not durable are skipped. RESOURCE_EXHAUSTED: disk full. After an error the
-  // store is as before.
-  virtual absl::Status Commit(absl::Span<const core::Record> records) = 0;
+  // All of the records and what the accounts have used now, or nothing; on disk
+  // when it returns OK. Records that are not durable are skipped.
+  // RESOURCE_EXHAUSTED: disk full. After an error the store is as before.
+  virtual absl::Status Commit(absl::Span<const core::Record> records,
+                              absl::Span<const core::AccountPast> past) = 0;
+  absl::Status Commit(absl::Span<const core::Record> records) {
+    return Commit(records, {});
+  }
   // The job that a request_id made, whatever its state; none: nullopt.
   virtual absl::StatusOr<std::optional<core::JobId>> FindRequest(
       const std::string& request_id) = 0;

@@ -95,7 +95,7 @@ void World::CheckNoneWaitsBesideAnIdleDevice() {
 void World::CheckStoreEqualsCluster() {
   if (steps_ % 4 != 0 || now_ < store_fails_until_ + absl::Seconds(6)) return;
   const absl::StatusOr<core::Cluster> stored =
-      engine::LoadCluster(store_, now_);
+      engine::LoadCluster(store_, policy_.order, now_);
   ASSERT_TRUE(stored.ok()) << stored.status();
   const core::Cluster& live = loop_->cluster();
   ASSERT_EQ(stored->revision(), live.revision());
