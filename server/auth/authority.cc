@@ -126,7 +126,8 @@ absl::StatusOr<Caller> Authority::Identify(
   }
   const Token& token = found->second;
   RETURN_IF_ERROR(Good(token));
-  return Caller{token.id, token.role, token.worker, token.join};
+  return Caller{token.id, token.role, token.worker, token.join,
+                token.display_name.empty() ? token.id : token.display_name};
 }
 
 absl::Status Authority::StillGood(const Caller& caller) const {

@@ -33,6 +33,8 @@ struct Caller {
   Role role = Role::kViewer;
   std::string worker;  // the one it may be; kWorker
   bool join = false;   // may only become a worker
+  std::string user =
+      {};  // whom jobs count for: the token's display name, or id
 };
 
 // Which callers a method is for.

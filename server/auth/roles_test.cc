@@ -22,6 +22,8 @@ TEST(Roles, EachIncludesTheOneBelow) {
       {"JobService/GetJob", true, true, true, false},
       {"JobService/SubmitJob", false, true, true, false},
       {"FleetService/DrainWorker", false, false, true, false},
+      {"QueueService/GetQueue", true, true, true, false},
+      {"QueueService/SetQueue", false, false, true, false},
       {"AuthService/CreateToken", false, false, true, false},
       {"WorkerService/Synchronize", false, false, false, true},
       {"ArtifactService/UploadArtifact", false, true, true, true},

@@ -42,25 +42,6 @@ std::string Name(const QueueName& queue) {
   return absl::StrCat("queues/", queue.value());
 }
 
-absl::Status CheckQueue(const Cluster& cluster, const QueueName& name) {
-  const Queue* queue = cluster.queues().Find(name);
-  if (queue == nullptr) {
-    return absl::NotFoundError(
-        absl::StrCat("queue \"", name.value(),
-                     "\" does not exist; an administrator makes it, or "
-                     "leave queue out for \"",
-                     kDefaultQueue, "\""));
-  }
-  if (queue->settings.state != QueueState::kOpen) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        Name(name),
-        queue->settings.state == QueueState::kDraining ? " is draining"
-                                                       : " is closed",
-        " and takes no more jobs; submit to another queue"));
-  }
-  return absl::OkStatus();
-}
-
 Reply On(const Context& context, const SubmitJobs& command) {
   const Cluster& cluster = context.cluster;
   Reply reply;
@@ -84,7 +65,7 @@ Reply On(const Context& context, const SubmitJobs& command) {
       }
     }
     result.status = CheckDevices(submission.scheduling);
-    result.status.Update(CheckQueue(cluster, submission.scheduling.queue));
+    result.status.Update(CheckTakesJobs(cluster, submission.scheduling.queue));
     if (result.status.ok() && live >= context.policy.max_live_jobs) {
       result.status = absl::ResourceExhaustedError(absl::StrCat(
           "the queue is full: ", live, " jobs are live, the limit is ",
@@ -372,6 +353,25 @@ Reply On(const Context& context, const Tick& command) {
 }
 
 }  // namespace
+
+absl::Status CheckTakesJobs(const Cluster& cluster, const QueueName& name) {
+  const Queue* queue = cluster.queues().Find(name);
+  if (queue == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat("queue \"", name.value(),
+                     "\" does not exist; an administrator makes it, or "
+                     "leave queue out for \"",
+                     kDefaultQueue, "\""));
+  }
+  if (queue->settings.state != QueueState::kOpen) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        Name(name),
+        queue->settings.state == QueueState::kDraining ? " is draining"
+                                                       : " is closed",
+        " and takes no more jobs; submit to another queue"));
+  }
+  return absl::OkStatus();
+}
 
 Decision Decide(const Cluster& cluster, const Policy& policy, absl::Time now,
                 const Command& command, const History& history) {

@@ -46,6 +46,10 @@ struct Decision {
   Reply reply;
 };
 
+// Whether the queue takes jobs. NOT_FOUND; FAILED_PRECONDITION while it drains
+// or is closed.
+absl::Status CheckTakesJobs(const Cluster& cluster, const QueueName& name);
+
 // Replies: command.h says which. ReportWorker: OK; INVALID_ARGUMENT;
 // FAILED_PRECONDITION when a newer process with its name has replaced it;
 // RESOURCE_EXHAUSTED.

@@ -13,6 +13,7 @@
 #include "server/rpc/test_server.h"
 #include "trainyard/v1/artifact_service.pb.h"
 #include "trainyard/v1/auth_service.grpc.pb.h"
+#include "trainyard/v1/queue_service.pb.h"
 
 namespace trainyard::rpc {
 namespace {
@@ -25,6 +26,7 @@ std::vector<const google::protobuf::MethodDescriptor*> AllMethods() {
   for (const google::protobuf::FileDescriptor* file :
        {v1::SubmitJobRequest::descriptor()->file(),
         v1::GetServerRequest::descriptor()->file(),
+        v1::GetQueueRequest::descriptor()->file(),
         v1::StatArtifactRequest::descriptor()->file(),
         v1::SynchronizeRequest::descriptor()->file(),
         v1::WhoAmIRequest::descriptor()->file()}) {

@@ -43,6 +43,8 @@ v1::Attempt ToAttempt(const engine::StoredAttempt& attempt) {
 
 core::SchedulingSpec ToScheduling(const v1::JobSpec& spec) {
   core::SchedulingSpec scheduling;
+  if (!spec.queue().empty()) scheduling.queue = core::QueueName(spec.queue());
+  scheduling.user = core::UserName(spec.user());
   scheduling.priority = spec.priority();
   for (const v1::DeviceRequest& request : spec.resources().devices()) {
     const auto kind = FromProto("", request.kind());

@@ -1,10 +1,9 @@
 #include "server/rpc/fleet_service.h"
 
-#include <memory>
 #include <utility>
 
-#include "absl/functional/any_invocable.h"
 #include "absl/strings/str_cat.h"
+#include "server/rpc/ask_engine.h"
 #include "server/rpc/convert_readings.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/convert_worker.h"
@@ -16,37 +15,6 @@ namespace trainyard::rpc {
 namespace {
 
 constexpr size_t kPageSize = 100;
-
-// Ends the call when it is dropped without an answer, as a stopping engine
-// drops what waits.
-class Pending {
- public:
-  explicit Pending(const UnaryCall& call) : call_(call) {}
-  ~Pending() {
-    if (!done_) call_.Done(StoppingError());
-  }
-  Pending(const Pending&) = delete;
-  Pending& operator=(const Pending&) = delete;
-  void Done(const absl::Status& status) {
-    done_ = true;
-    call_.Done(status);
-  }
-
- private:
-  const UnaryCall call_;
-  bool done_ = false;
-};
-
-// Ends the call with what `read` makes of the cluster.
-void AskEngine(const Ports& ports, const UnaryCall& call,
-               absl::AnyInvocable<absl::Status(const core::Cluster&)> read) {
-  auto pending = std::make_unique<Pending>(call);
-  // Not taken: destroying the callback ends the call.
-  ports.engine->Read([pending = std::move(pending), read = std::move(read)](
-                         const core::Cluster& cluster) mutable {
-    pending->Done(read(cluster));
-  });
-}
 
 // The worker with what it tells of itself at the moment.
 v1::Worker View(const Ports& ports, const core::Worker& worker) {

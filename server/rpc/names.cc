@@ -13,8 +13,9 @@ namespace {
 
 constexpr absl::string_view kJobs = "jobs/";
 constexpr absl::string_view kWorkers = "workers/";
+constexpr absl::string_view kQueues = "queues/";
 constexpr absl::string_view kArtifact = "sha256:";
-constexpr size_t kMaxWorkerName = 63;
+constexpr size_t kMaxName = 63;
 constexpr size_t kShownBytes = 100;
 
 // A whole number from 1 in its only spelling.
@@ -46,6 +47,10 @@ std::string WorkerResourceName(const core::WorkerName& worker) {
   return absl::StrCat(kWorkers, worker.value());
 }
 
+std::string QueueResourceName(const core::QueueName& queue) {
+  return absl::StrCat(kQueues, queue.value());
+}
+
 std::string AttemptName(const core::AttemptKey& key) {
   return absl::StrCat(kJobs, key.job.value(), "/attempts/", key.attempt);
 }
@@ -71,12 +76,25 @@ absl::StatusOr<core::WorkerName> ParseWorkerResourceName(
                "letters, digits and '-'), such as workers/mac-mini");
 }
 
+absl::StatusOr<core::QueueName> ParseQueueResourceName(absl::string_view field,
+                                                       absl::string_view text) {
+  absl::string_view rest = text;
+  if (absl::ConsumePrefix(&rest, kQueues) && IsQueueName(rest)) {
+    return core::QueueName(std::string(rest));
+  }
+  return Wrong(field, text,
+               "\"queues/\" and the queue's name (1 to 63 lower-case "
+               "letters, digits and '-'), such as queues/default");
+}
+
 bool IsWorkerName(absl::string_view text) {
-  return !text.empty() && text.size() <= kMaxWorkerName &&
+  return !text.empty() && text.size() <= kMaxName &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
          });
 }
+
+bool IsQueueName(absl::string_view text) { return IsWorkerName(text); }
 
 bool IsArtifactName(absl::string_view text) {
   return absl::ConsumePrefix(&text, kArtifact) && text.size() == 64 &&

@@ -22,6 +22,7 @@ inline constexpr uint64_t kMaxNumber = INT64_MAX;
 
 std::string JobName(core::JobId job);
 std::string WorkerResourceName(const core::WorkerName& worker);
+std::string QueueResourceName(const core::QueueName& queue);
 // "jobs/N/attempts/M".
 std::string AttemptName(const core::AttemptKey& key);
 
@@ -32,8 +33,13 @@ absl::StatusOr<core::JobId> ParseJobName(absl::string_view field,
 absl::StatusOr<core::WorkerName> ParseWorkerResourceName(
     absl::string_view field, absl::string_view text);
 
+// "queues/NAME".
+absl::StatusOr<core::QueueName> ParseQueueResourceName(absl::string_view field,
+                                                       absl::string_view text);
+
 // 1 to 63 lower-case letters, digits and '-'.
 bool IsWorkerName(absl::string_view text);
+bool IsQueueName(absl::string_view text);
 // "sha256:" and 64 lower-case hex digits.
 bool IsArtifactName(absl::string_view text);
 

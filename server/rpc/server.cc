@@ -115,6 +115,7 @@ Server::Server(const ServerOptions& options, const Backends& backends)
           MakePorts(options, backends, &guard_, &executor_, &feed_, &pulse_)),
       jobs_(ports_),
       fleet_(ports_),
+      queues_(ports_),
       workers_(ports_),
       artifacts_(ports_, ArtifactServiceOptions{}),
       auth_(ports_) {}
@@ -142,6 +143,7 @@ absl::Status Server::Listen(const ServerOptions& options) {
   builder.AddListeningPort(listen, MakeCredentials(options.tls), &port);
   builder.RegisterService(&jobs_);
   builder.RegisterService(&fleet_);
+  builder.RegisterService(&queues_);
   builder.RegisterService(&workers_);
   builder.RegisterService(&artifacts_);
   builder.RegisterService(&auth_);

@@ -29,6 +29,7 @@
 #include "server/rpc/job_feed.h"
 #include "server/rpc/job_service.h"
 #include "server/rpc/ports.h"
+#include "server/rpc/queue_service.h"
 #include "server/rpc/pulse.h"
 #include "server/rpc/worker_service.h"
 #include "server/telemetry/fleet_readings.h"
@@ -86,6 +87,7 @@ class Server {
   Ports ports_;
   JobService jobs_;
   FleetService fleet_;
+  QueueService queues_;
   WorkerService workers_;
   ArtifactService artifacts_;
   AuthService auth_;

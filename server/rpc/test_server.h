@@ -21,6 +21,7 @@
 #include "server/telemetry/hub.h"
 #include "trainyard/v1/fleet_service.grpc.pb.h"
 #include "trainyard/v1/job_service.grpc.pb.h"
+#include "trainyard/v1/queue_service.grpc.pb.h"
 #include "trainyard/v1/worker_service.grpc.pb.h"
 
 namespace trainyard::rpc {
@@ -78,6 +79,7 @@ class ServerTest : public testing::Test {
         server_->address(), grpc::InsecureChannelCredentials());
     jobs_ = v1::JobService::NewStub(channel);
     fleet_ = v1::FleetService::NewStub(channel);
+    queues_ = v1::QueueService::NewStub(channel);
     workers_ = v1::WorkerService::NewStub(channel);
   }
 
@@ -145,6 +147,7 @@ class ServerTest : public testing::Test {
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::JobService::Stub> jobs_;
   std::unique_ptr<v1::FleetService::Stub> fleet_;
+  std::unique_ptr<v1::QueueService::Stub> queues_;
   std::unique_ptr<v1::WorkerService::Stub> workers_;
 };
 

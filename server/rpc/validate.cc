@@ -128,6 +128,12 @@ absl::Status ValidateAndComplete(v1::JobSpec* spec) {
   RETURN_IF_ERROR(CheckResources(spec->mutable_resources()));
   RETURN_IF_ERROR(CheckRetry(spec->mutable_retry()));
   if (spec->has_limits()) RETURN_IF_ERROR(CheckLimits(spec->limits()));
+  if (spec->queue().empty()) spec->set_queue(core::kDefaultQueue);
+  if (!IsQueueName(spec->queue())) {
+    return WrongValue("queue", Quoted(spec->queue()),
+                      "1 to 63 lower-case letters, digits and '-'");
+  }
+  RETURN_IF_ERROR(CheckUser("user", spec->user()));
   if (spec->priority() < -1000 || spec->priority() > 1000) {
     return WrongValue("priority", absl::StrCat(spec->priority()),
                       "-1000 to 1000");

@@ -11,6 +11,8 @@
 namespace trainyard::rpc {
 namespace {
 
+constexpr size_t kMaxUser = 128;
+
 constexpr size_t kMaxLabels = 64;
 constexpr size_t kMaxLabelCharacters = 63;
 
@@ -130,6 +132,16 @@ absl::Status CheckLabels(
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckUser(absl::string_view path, const std::string& user) {
+  if (HasControlCharacters(user)) {
+    return BadField(path, "must be without control characters");
+  }
+  const size_t length = CountCharacters(user);
+  if (length <= kMaxUser) return absl::OkStatus();
+  return BadField(path, absl::StrCat("has ", length,
+                                     " characters: must be at most ", kMaxUser));
 }
 
 absl::Status CheckKnown(absl::string_view path,

@@ -55,6 +55,8 @@ absl::Status CheckCount(absl::string_view path, size_t count, size_t most);
 absl::Status CheckLabels(
     absl::string_view path,
     const google::protobuf::Map<std::string, std::string>& labels);
+// Empty, or at most 128 characters without control characters.
+absl::Status CheckUser(absl::string_view path, const std::string& user);
 // Refuses fields that this server's proto lacks. Not recursive.
 absl::Status CheckKnown(absl::string_view path,
                         const google::protobuf::Message& message);
