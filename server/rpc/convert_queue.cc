@@ -90,7 +90,7 @@ v1::QueueUsage ToProto(const core::Cluster& cluster, const core::Usage& usage,
   for (core::DeviceKind kind : core::kDeviceKinds) {
     const double mean = usage.Mean(kind, now);
     if (usage.Held(kind) == 0 && mean < 0.001) continue;
-    v1::DeviceUsage* devices = proto.add_devices();
+    v1::HeldDevices* devices = proto.add_devices();
     devices->set_kind(ToProto(kind));
     devices->set_held(usage.Held(kind));
     devices->set_mean(mean);
