@@ -129,6 +129,32 @@ TEST(Rights, RolesHaveTheNumbersOfTheApi) {
   }
 }
 
+TEST_F(AuthServiceTest, AJobCountsForItsCaller) {
+  const auto submit = [&](const std::string& token, const std::string& user,
+                          v1::Job* job) {
+    v1::SubmitJobRequest request;
+    *request.mutable_spec() = TestSpec();
+    request.mutable_spec()->set_user(user);
+    v1::SubmitJobResponse response;
+    const grpc::Status status =
+        jobs_->SubmitJob(With(token).get(), request, &response);
+    *job = response.job();
+    return status;
+  };
+  const v1::CreateTokenResponse ada = Create(v1::ROLE_SUBMITTER);
+  const std::string id =
+      ada.token().name().substr(std::string("tokens/").size());
+  v1::Job job;
+  ASSERT_TRUE(submit(ada.text(), "", &job).ok());
+  EXPECT_EQ(job.spec().user(), id);
+  ASSERT_TRUE(submit(ada.text(), id, &job).ok());
+  const grpc::Status denied = submit(ada.text(), "bob", &job);
+  EXPECT_EQ(denied.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(denied.error_message(), HasSubstr("user: \"bob\": must be"));
+  ASSERT_TRUE(submit(admin_, "bob", &job).ok());
+  EXPECT_EQ(job.spec().user(), "bob");
+}
+
 TEST_F(AuthServiceTest, NoMethodAnswersWithoutAToken) {
   for (const auto* method : AllMethods()) {
     const std::string path =

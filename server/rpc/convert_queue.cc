@@ -74,7 +74,7 @@ v1::Quota ToProto(const core::Quota& quota) {
   v1::Quota proto;
   for (const auto& [kind, count] : quota.devices) {
     v1::DeviceQuota* devices = proto.add_devices();
-    devices->set_kind(ToProto(kind));
+    devices->set_kind(rpc::ToProto(kind));
     devices->set_count(count);
   }
   if (quota.running_jobs) proto.set_running_jobs(*quota.running_jobs);
@@ -91,7 +91,7 @@ v1::QueueUsage ToProto(const core::Cluster& cluster, const core::Usage& usage,
     const double mean = usage.Mean(kind, now);
     if (usage.Held(kind) == 0 && mean < 0.001) continue;
     v1::HeldDevices* devices = proto.add_devices();
-    devices->set_kind(ToProto(kind));
+    devices->set_kind(rpc::ToProto(kind));
     devices->set_held(usage.Held(kind));
     devices->set_mean(mean);
   }

@@ -55,20 +55,22 @@ absl::Status List(const Ports& ports, const v1::ListJobsRequest& request,
 grpc::ServerUnaryReactor* JobService::SubmitJob(
     grpc::CallbackServerContext* context, const v1::SubmitJobRequest* request,
     v1::SubmitJobResponse* response) {
-  return UnaryCall::Serve(ports_, context, "JobService/SubmitJob",
-                          [&](const UnaryCall& call) {
-                            SubmitOne(ports_, *request, response, call);
-                          });
+  return UnaryCall::Serve(
+      ports_, context, "JobService/SubmitJob",
+      [&](const UnaryCall& call, const auth::Caller& caller) {
+        SubmitOne(ports_, caller, *request, response, call);
+      });
 }
 
 grpc::ServerUnaryReactor* JobService::BatchSubmitJobs(
     grpc::CallbackServerContext* context,
     const v1::BatchSubmitJobsRequest* request,
     v1::BatchSubmitJobsResponse* response) {
-  return UnaryCall::Serve(ports_, context, "JobService/BatchSubmitJobs",
-                          [&](const UnaryCall& call) {
-                            SubmitMany(ports_, *request, response, call);
-                          });
+  return UnaryCall::Serve(
+      ports_, context, "JobService/BatchSubmitJobs",
+      [&](const UnaryCall& call, const auth::Caller& caller) {
+        SubmitMany(ports_, caller, *request, response, call);
+      });
 }
 
 grpc::ServerUnaryReactor* JobService::GetJob(

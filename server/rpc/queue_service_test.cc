@@ -35,7 +35,7 @@ class QueueServiceTest : public ServerTest {
   }
 
   static v1::JobSpec SpecOf(const std::string& queue, const std::string& user) {
-    v1::JobSpec spec = Spec();
+    v1::JobSpec spec = TestSpec();
     spec.set_queue(queue);
     spec.set_user(user);
     return spec;
@@ -51,7 +51,7 @@ TEST_F(QueueServiceTest, TheDefaultQueueIsThereFromTheStart) {
   EXPECT_EQ(queue.weight(), 1);
   EXPECT_EQ(queue.state(), v1::Queue::STATE_OPEN);
   EXPECT_FALSE(queue.has_quota());
-  EXPECT_EQ(Submit(Spec()).spec().queue(), "default");
+  EXPECT_EQ(Submit(TestSpec()).spec().queue(), "default");
 }
 
 TEST_F(QueueServiceTest, KeepsWhatWasSetOverARestart) {

@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "server/core/decide.h"
+#include "server/rpc/ask_engine.h"
 #include "server/rpc/convert_job.h"
 #include "server/rpc/convert_values.h"
 #include "server/rpc/job_view.h"
@@ -19,11 +21,24 @@
 namespace trainyard::rpc {
 namespace {
 
+absl::Status CompleteUser(const auth::Caller& caller, v1::JobSpec* spec) {
+  if (caller.token_id.empty()) return absl::OkStatus();  // whoever he says
+  if (spec->user().empty()) spec->set_user(caller.user);
+  if (spec->user() == caller.user || caller.role == auth::Role::kAdmin) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(absl::StrCat(
+      "user: ", Quoted(spec->user()), ": must be ", Quoted(caller.user),
+      ", for whom this token is, or left out; the role admin may name others"));
+}
+
 // The checked and completed spec replaces the one in *checked.
-absl::Status Check(const v1::SubmitJobRequest& request, bool in_batch,
+absl::Status Check(const auth::Caller& caller,
+                   const v1::SubmitJobRequest& request, bool in_batch,
                    v1::SubmitJobRequest* checked) {
   *checked = request;
-  return ValidateSubmit(checked, in_batch);
+  RETURN_IF_ERROR(ValidateSubmit(checked, in_batch));
+  return CompleteUser(caller, checked->mutable_spec());
 }
 
 // Both as Check and ResolveInputs leave them.
@@ -79,10 +94,11 @@ void PostOne(const Ports& ports, const v1::SubmitJobRequest& request,
 // What became of a batch: the answers to refused items are there from the
 // start, those of the others come with the engine's reply.
 struct Batch {
-  Batch(const v1::BatchSubmitJobsRequest& request,
+  Batch(const auth::Caller& caller, const v1::BatchSubmitJobsRequest& request,
         v1::BatchSubmitJobsResponse* response, const UnaryCall& call)
-      : request(request), response(response), call(call) {}
+      : caller(caller), request(request), response(response), call(call) {}
 
+  const auth::Caller caller;
   const v1::BatchSubmitJobsRequest& request;
   v1::BatchSubmitJobsResponse* const response;
   const UnaryCall call;
@@ -95,20 +111,21 @@ void Refuse(const absl::Status& status, v1::BatchSubmitJobsResult* result) {
   result->set_message(std::string(status.message()));
 }
 
-absl::Status CheckItem(const Ports& ports, const v1::SubmitJobRequest& request,
+absl::Status CheckItem(const Ports& ports, const auth::Caller& caller,
+                       const v1::SubmitJobRequest& request,
                        v1::SubmitJobRequest* checked) {
-  RETURN_IF_ERROR(Check(request, /*in_batch=*/true, checked));
+  RETURN_IF_ERROR(Check(caller, request, /*in_batch=*/true, checked));
   if (!MustResolve(checked->spec())) return absl::OkStatus();
   return ResolveInputs(ports, /*dry_run=*/false, checked->mutable_spec());
 }
 
 // Of an item whose request_id made the job before. What was checked went to the
 // engine, so it is checked once more: new items, which are most, pay no copy.
-absl::Status CheckRepeated(const Ports& ports,
+absl::Status CheckRepeated(const Ports& ports, const auth::Caller& caller,
                            const v1::SubmitJobRequest& request,
                            core::JobId earlier) {
   v1::SubmitJobRequest checked;
-  RETURN_IF_ERROR(CheckItem(ports, request, &checked));
+  RETURN_IF_ERROR(CheckItem(ports, caller, request, &checked));
   ASSIGN_OR_RETURN(const std::string stored, ports.jobs->GetSpec(earlier));
   v1::JobSpec spec;
   if (!spec.ParseFromString(stored)) {
@@ -126,8 +143,8 @@ void AnswerItems(const Ports& ports, const Batch& batch,
     v1::BatchSubmitJobsResult* result = batch.response->mutable_results(place);
     absl::Status status = submits.at(i).status;
     if (status.ok() && submits[i].revision == 0) {
-      status =
-          CheckRepeated(ports, batch.request.requests(place), submits[i].job);
+      status = CheckRepeated(ports, batch.caller, batch.request.requests(place),
+                             submits[i].job);
     }
     if (status.ok()) {
       result->set_job(JobName(submits[i].job));
@@ -159,7 +176,7 @@ void CheckBatch(const Ports& ports, Batch* batch) {
     v1::BatchSubmitJobsResult* result = batch->response->add_results();
     v1::SubmitJobRequest checked;
     const absl::Status status =
-        CheckItem(ports, batch->request.requests(i), &checked);
+        CheckItem(ports, batch->caller, batch->request.requests(i), &checked);
     if (!status.ok()) {
       Refuse(status, result);
       continue;
@@ -182,10 +199,12 @@ void PostBatch(const Ports& ports, std::shared_ptr<Batch> batch) {
 
 }  // namespace
 
-void SubmitOne(const Ports& ports, const v1::SubmitJobRequest& request,
+void SubmitOne(const Ports& ports, const auth::Caller& caller,
+               const v1::SubmitJobRequest& request,
                v1::SubmitJobResponse* response, const UnaryCall& call) {
   auto checked = std::make_shared<v1::SubmitJobRequest>();
-  absl::Status status = Check(request, /*in_batch=*/false, checked.get());
+  absl::Status status =
+      Check(caller, request, /*in_batch=*/false, checked.get());
   if (!status.ok()) return call.Done(status);
   if (!MustResolve(checked->spec()) && !checked->dry_run()) {
     return PostOne(ports, request, checked.get(), response, call);
@@ -198,17 +217,21 @@ void SubmitOne(const Ports& ports, const v1::SubmitJobRequest& request,
         if (!checked->dry_run())
           return PostOne(ports, request, checked.get(), response, call);
         *response->mutable_job() = NewJob({}, checked->spec());
-        call.Done(absl::OkStatus());
+        AskEngine(ports, call, [response](const core::Cluster& cluster) {
+          return core::CheckTakesJobs(
+              cluster, core::QueueName(response->job().spec().queue()));
+        });
       });
   if (!taken) call.Done(UnaryCall::BusyError());
 }
 
-void SubmitMany(const Ports& ports, const v1::BatchSubmitJobsRequest& request,
+void SubmitMany(const Ports& ports, const auth::Caller& caller,
+                const v1::BatchSubmitJobsRequest& request,
                 v1::BatchSubmitJobsResponse* response, const UnaryCall& call) {
   if (absl::Status status = ValidateBatch(request); !status.ok()) {
     return call.Done(status);
   }
-  auto batch = std::make_shared<Batch>(request, response, call);
+  auto batch = std::make_shared<Batch>(caller, request, response, call);
   const bool taken =
       ports.executor->Post([&ports, batch] { PostBatch(ports, batch); });
   if (!taken) call.Done(UnaryCall::BusyError());
