@@ -17,10 +17,10 @@ constexpr int64_t kAttemptsShown = 100;
 constexpr absl::string_view kColumns =
     "id,revision,state,submit_time,start_time,end_time,not_before,failures,"
     "cancel_requested,"
-    "attempts,name,scheduling,labels,reason,checkpoint,outputs";
+    "attempts,name,scheduling,labels,reason,checkpoint,outputs,losses";
 constexpr int kAttemptsColumn = 9;
 // After them, where it is asked for.
-constexpr int kRequestColumn = 16;
+constexpr int kRequestColumn = 17;
 
 absl::Status NotFound(core::JobId job) {
   return absl::NotFoundError(
@@ -51,6 +51,7 @@ absl::StatusOr<engine::StoredJob> ToJob(const Statement& row) {
   if (!row.IsNull(15)) {
     ASSIGN_OR_RETURN(job.outputs, DecodeOutputs(row.Bytes(15)));
   }
+  job.losses = static_cast<uint32_t>(row.Int(16));
   return job;
 }
 
@@ -68,6 +69,11 @@ absl::StatusOr<engine::StoredAttempt> ToAttempt(const Statement& row) {
     ASSIGN_OR_RETURN(attempt.failure, DecodeFailure(row.Bytes(8)));
   }
   attempt.kind = static_cast<core::DeviceKind>(row.Int(9));
+  if (!row.IsNull(10)) {
+    attempt.preemption =
+        core::Preemption{core::JobId(static_cast<uint64_t>(row.Int(10))),
+                         row.Text(11), row.Time(12)};
+  }
   return attempt;
 }
 
@@ -78,7 +84,8 @@ absl::Status ReadAttempts(Database* db, int64_t newest,
       Statement * select,
       db->Prepare(
           "SELECT number,worker,instance,devices,outcome,place_time,start_time,"
-          "end_time,failure,kind FROM attempts WHERE job=?1 AND (number<=?2 OR "
+          "end_time,failure,kind,preempted_by,preempt_reason,stop_by FROM "
+          "attempts WHERE job=?1 AND (number<=?2 OR "
           "number>?3) "
           "ORDER BY number"));
   Statement::Use use(select);

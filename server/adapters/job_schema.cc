@@ -58,6 +58,12 @@ UPDATE attempts SET kind = CASE
   WHEN INSTR(CAST(devices AS TEXT), 'mps') > 0 THEN 3
   ELSE 1 END;
 )",
+    R"(
+ALTER TABLE jobs ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN preempted_by INTEGER;
+ALTER TABLE attempts ADD COLUMN preempt_reason TEXT;
+ALTER TABLE attempts ADD COLUMN stop_by INTEGER;
+)",
 };
 
 }  // namespace

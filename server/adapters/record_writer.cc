@@ -28,7 +28,7 @@ void BindOptional(Statement* statement, int parameter,
   }
 }
 
-// Binds the parameters that Insert and Update share, ?1 to ?12. `blobs` keeps
+// Binds the parameters that Insert and Update share, ?1 to ?13. `blobs` keeps
 // the encoded bytes alive until the statement has run.
 template <typename Patch>
 void BindChanging(Statement* statement, const Patch& patch,
@@ -63,6 +63,7 @@ void BindChanging(Statement* statement, const Patch& patch,
     blobs[1] = EncodeOutputs(*patch.outputs);
     statement->BindBlob(12, blobs[1]);
   }
+  BindOptional(statement, 13, patch.losses);
 }
 
 }  // namespace
@@ -74,6 +75,9 @@ RecordWriter::RecordWriter(Database* db)
           "kind) VALUES(?1,?2,?3,?4,?5,?6,?7)"),
       start_attempt_(
           "UPDATE attempts SET start_time=?3 WHERE job=?1 AND number=?2"),
+      preempt_attempt_(
+          "UPDATE attempts SET preempted_by=?3,preempt_reason=?4,stop_by=?5 "
+          "WHERE job=?1 AND number=?2"),
       end_attempt_(
           "UPDATE attempts SET outcome=?3,end_time=?4,failure=?5 "
           "WHERE job=?1 AND number=?2"),
@@ -93,9 +97,9 @@ RecordWriter::RecordWriter(Database* db)
       insert_job_(
           "INSERT INTO jobs(id,revision,state,start_time,end_time,not_before,"
           "failures,attempts,cancel_requested,reason,checkpoint,outputs,"
-          "submit_time,name,scheduling,labels) VALUES(?1,?2,?3,?4,?5,?6,"
-          "COALESCE(?7,0),COALESCE(?8,0),COALESCE(?9,0),?10,?11,?12,?13,?14,"
-          "?15,?16)"),
+          "losses,submit_time,name,scheduling,labels) VALUES(?1,?2,?3,?4,?5,"
+          "?6,COALESCE(?7,0),COALESCE(?8,0),COALESCE(?9,0),?10,?11,?12,"
+          "COALESCE(?13,0),?14,?15,?16,?17)"),
       insert_plain_job_(
           "INSERT INTO jobs(id,revision,state,submit_time,name,scheduling,"
           "labels) VALUES(?1,?2,?3,?4,?5,?6,?7)"),
@@ -109,7 +113,8 @@ RecordWriter::RecordWriter(Database* db)
           "attempts=COALESCE(?8,attempts),"
           "cancel_requested=COALESCE(?9,cancel_requested),"
           "reason=COALESCE(?10,reason),checkpoint=COALESCE(?11,checkpoint),"
-          "outputs=COALESCE(?12,outputs) WHERE id=?1") {}
+          "outputs=COALESCE(?12,outputs),losses=COALESCE(?13,losses) "
+          "WHERE id=?1") {}
 
 absl::StatusOr<Statement*> RecordWriter::Lazy::Get(Database* db) {
   if (statement_ == nullptr) {
@@ -179,8 +184,22 @@ absl::Status RecordWriter::On(const core::Record& record,
 
 absl::Status RecordWriter::On(const core::Record& record,
                               const core::CheckpointStored& change) {
-  Patch(record).checkpoint = &change.checkpoint;
+  JobPatch& patch = Patch(record);
+  patch.checkpoint = &change.checkpoint;
+  patch.losses = 0;
   return absl::OkStatus();
+}
+
+absl::Status RecordWriter::On(const core::Record& record,
+                              const core::AttemptPreempted& change) {
+  Patch(record);
+  ASSIGN_OR_RETURN(Statement * update, preempt_attempt_.Get(db_));
+  update->BindInt(1, static_cast<int64_t>(record.job.value()));
+  update->BindInt(2, change.attempt);
+  update->BindInt(3, static_cast<int64_t>(change.preemption.by.value()));
+  update->BindText(4, change.preemption.reason);
+  update->BindTime(5, change.preemption.stop_by);
+  return update->Run();
 }
 
 absl::Status RecordWriter::On(const core::Record& record,
@@ -207,6 +226,7 @@ absl::Status RecordWriter::On(const core::Record& record,
   patch.state = core::JobState::kQueued;
   patch.not_before = change.not_before;
   patch.failures = change.failures;
+  patch.losses = change.losses;
   patch.reason = &change.reason;
   return absl::OkStatus();
 }
@@ -287,9 +307,9 @@ absl::Status RecordWriter::WritePast(
 bool RecordWriter::IsPlain(const JobPatch& patch) {
   return !patch.start_time.has_value() && !patch.end_time.has_value() &&
          !patch.not_before.has_value() && !patch.failures.has_value() &&
-         !patch.attempts.has_value() && !patch.cancel_requested &&
-         patch.reason == nullptr && patch.checkpoint == nullptr &&
-         patch.outputs == nullptr;
+         !patch.losses.has_value() && !patch.attempts.has_value() &&
+         !patch.cancel_requested && patch.reason == nullptr &&
+         patch.checkpoint == nullptr && patch.outputs == nullptr;
 }
 
 // Most new jobs are still in the queue when their commit ends.
@@ -306,7 +326,7 @@ absl::Status RecordWriter::InsertJob(const JobPatch& patch) {
   } else {
     BindChanging(insert, patch, blobs);
   }
-  const int next = plain ? 4 : 13;
+  const int next = plain ? 4 : 14;
   const std::string scheduling = EncodeScheduling(submitted.scheduling);
   std::string labels;
   insert->BindTime(next, patch.submit_time);

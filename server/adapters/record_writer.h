@@ -54,6 +54,7 @@ class RecordWriter {
     std::optional<absl::Time> end_time;
     std::optional<absl::Time> not_before;
     std::optional<uint32_t> failures;
+    std::optional<uint32_t> losses;
     std::optional<uint32_t> attempts;
     bool cancel_requested = false;
     const std::string* reason = nullptr;
@@ -70,6 +71,8 @@ class RecordWriter {
                   const core::AttemptPlaced& change);
   absl::Status On(const core::Record& record,
                   const core::AttemptStarted& change);
+  absl::Status On(const core::Record& record,
+                  const core::AttemptPreempted& change);
   absl::Status On(const core::Record& record,
                   const core::CheckpointStored& change);
   absl::Status On(const core::Record& record, const core::AttemptEnded& change);
@@ -96,6 +99,7 @@ class RecordWriter {
   Database* const db_;
   Lazy insert_attempt_;
   Lazy start_attempt_;
+  Lazy preempt_attempt_;
   Lazy end_attempt_;
   Lazy set_drain_;
   Lazy set_queue_;

@@ -108,9 +108,9 @@ TEST_F(SqliteStoreTest, KeepsTheWholeWayOfAJobOverARestart) {
                       Make(1, core::CheckpointStored{1, checkpoint})})
                   .ok());
   ASSERT_TRUE(
-      Commit(
-          {Make(1, core::AttemptEnded{1, core::Outcome::kFailed, failure}),
-           Make(1, core::JobRequeued{absl::FromUnixSeconds(5000), 1, "again"})})
+      Commit({Make(1, core::AttemptEnded{1, core::Outcome::kFailed, failure}),
+              Make(1, core::JobRequeued{absl::FromUnixSeconds(5000), 1, "again",
+                                        3})})
           .ok());
   Open({});
 
@@ -122,6 +122,7 @@ TEST_F(SqliteStoreTest, KeepsTheWholeWayOfAJobOverARestart) {
   EXPECT_EQ(live.request_id, "r1");
   EXPECT_EQ(live.not_before, absl::FromUnixSeconds(5000));
   EXPECT_EQ(live.failures, 1u);
+  EXPECT_EQ(live.losses, 3u);
   EXPECT_EQ(live.checkpoint, checkpoint);
   EXPECT_EQ(live.spec, "");
   ASSERT_EQ(live.attempts.size(), 1u);
@@ -150,6 +151,28 @@ TEST_F(SqliteStoreTest, KeepsTheWholeWayOfAJobOverARestart) {
   EXPECT_EQ(job->attempts.size(), 2u);
   EXPECT_EQ(job->revision, revision_);
   EXPECT_TRUE(job->end_time.has_value());
+}
+
+TEST_F(SqliteStoreTest, KeepsWhoPreemptedWhomAndForgetsLossesAtACheckpoint) {
+  const core::Preemption preemption{JobId(9), "priority 10 over 0",
+                                    absl::FromUnixSeconds(7000)};
+  ASSERT_TRUE(
+      Commit({Submit(1), Place(1, 1),
+              Make(1, core::AttemptEnded{1, core::Outcome::kLost, {}}),
+              Make(1, core::JobRequeued{absl::FromUnixSeconds(5000), 0, "lost",
+                                        2}),
+              Place(1, 2), Make(1, core::AttemptPreempted{2, preemption})})
+          .ok());
+  Open({});
+  ASSERT_EQ(snapshot_.jobs.size(), 1u);
+  EXPECT_EQ(snapshot_.revision, revision_);
+  EXPECT_EQ(snapshot_.jobs[0].losses, 2u);
+  ASSERT_EQ(snapshot_.jobs[0].attempts.size(), 2u);
+  EXPECT_EQ(snapshot_.jobs[0].attempts[0].preemption, std::nullopt);
+  EXPECT_EQ(snapshot_.jobs[0].attempts[1].preemption, preemption);
+  ASSERT_TRUE(
+      Commit({Make(1, core::CheckpointStored{2, {50, "sha256:aa", 7}})}).ok());
+  EXPECT_EQ(store_->GetJob(JobId(1))->losses, 0u);
 }
 
 TEST_F(SqliteStoreTest, FindsRequestsOfLiveAndFinalJobsAfterARestart) {

@@ -73,6 +73,7 @@ absl::Status Cluster::Restore(RestoredJob restored, absl::Time now) {
   job->state = restored.state;
   job->cancel_requested = restored.cancel_requested;
   job->failures = restored.failures;
+  job->losses = restored.losses;
   job->last_attempt = restored.last_attempt;
   job->not_before = restored.not_before;
   job->queued_since = std::max(restored.submit_time, restored.not_before);
@@ -85,8 +86,11 @@ absl::Status Cluster::Restore(RestoredJob restored, absl::Time now) {
   if (restored.attempt.has_value()) {
     job->attempt = std::make_unique<LiveAttempt>(*std::move(restored.attempt));
     job->attempt->placed_revision = revision_;
-    fleet_.Hold(job->attempt_key(), *job->attempt, now);
-    queues_.Hold(*job);
+    Hold(*job, now);
+    if (const std::optional<Preemption>& preemption = job->attempt->preemption;
+        preemption.has_value()) {
+      claims_.Add(preemption->by, job->attempt->worker, job->attempt_key());
+    }
   }
   Add(std::move(job), now);
   return absl::OkStatus();
@@ -152,10 +156,36 @@ void Cluster::Add(std::unique_ptr<Job> job, absl::Time now) {
     queues_.Wait(*job, now);
     ++openings_;
   }
-  const absl::Time deadline = job->deadline();
-  if (deadline != absl::InfiniteFuture())
-    deadlines_.insert({deadline, job->id});
+  InsertDeadline(*job);
   jobs_[job->id] = std::move(job);
+}
+
+void Cluster::Hold(const Job& job, absl::Time now) {
+  fleet_.Hold(job.attempt_key(), *job.attempt, now);
+  queues_.Hold(job);
+  placed_.emplace(job.priority, -absl::ToUnixMicros(job.attempt->place_time),
+                  job.attempt_key());
+}
+
+void Cluster::Release(const Job& job, absl::Time now) {
+  fleet_.Release(job.attempt_key(), *job.attempt);
+  queues_.Release(job, now);
+  placed_.erase({job.priority, -absl::ToUnixMicros(job.attempt->place_time),
+                 job.attempt_key()});
+  const std::optional<Preemption>& preemption = job.attempt->preemption;
+  if (!preemption.has_value()) return;
+  const Job* by = FindJob(preemption->by);
+  claims_.Release(preemption->by, job.attempt_key(),
+                  by != nullptr && by->state == JobState::kQueued, now);
+}
+
+void Cluster::EraseDeadline(const Job& job) {
+  deadlines_.erase({job.deadline(), job.id});
+}
+
+void Cluster::InsertDeadline(const Job& job) {
+  const absl::Time deadline = job.deadline();
+  if (deadline != absl::InfiniteFuture()) deadlines_.insert({deadline, job.id});
 }
 
 void Cluster::AdvanceTo(absl::Time now) {
@@ -197,9 +227,8 @@ absl::Status Cluster::On(const Record& record, const AttemptPlaced& change) {
       }
     }
   }
-  const absl::Time deadline = job->deadline();
+  EraseDeadline(*job);
   RETURN_IF_ERROR(Move(*job, JobState::kStarting));
-  deadlines_.erase({deadline, job->id});
   queues_.Remove(*job);
   if (job->trail != nullptr) job->trail->avoid = WorkerName();
   job->last_attempt = change.attempt;
@@ -211,19 +240,33 @@ absl::Status Cluster::On(const Record& record, const AttemptPlaced& change) {
   job->attempt->devices = change.devices;
   job->attempt->place_time = record.time;
   job->attempt->placed_revision = record.revision;
-  fleet_.Hold(job->attempt_key(), *job->attempt, record.time);
-  queues_.Hold(*job);
+  Hold(*job, record.time);
+  claims_.Settle(job->id);
   return absl::OkStatus();
 }
 
 absl::Status Cluster::On(const Record& record, const AttemptStarted& change) {
   Job* job = nullptr;
   RETURN_IF_ERROR(FindHolder(record, change.attempt, &job));
+  EraseDeadline(*job);
   RETURN_IF_ERROR(Move(*job, JobState::kRunning));
   job->attempt->start_time = record.time;
-  const absl::Time deadline = job->deadline();
-  if (deadline != absl::InfiniteFuture())
-    deadlines_.insert({deadline, job->id});
+  InsertDeadline(*job);
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::On(const Record& record, const AttemptPreempted& change) {
+  Job* job = nullptr;
+  RETURN_IF_ERROR(FindHolder(record, change.attempt, &job));
+  const JobId by = change.preemption.by;
+  if (job->attempt->preemption.has_value() || FindJob(by) == nullptr) {
+    return Unexpected(record,
+                      absl::StrCat("cannot be preempted by jobs/", by.value()));
+  }
+  EraseDeadline(*job);
+  job->attempt->preemption = change.preemption;
+  InsertDeadline(*job);
+  claims_.Add(by, job->attempt->worker, job->attempt_key());
   return absl::OkStatus();
 }
 
@@ -231,23 +274,33 @@ absl::Status Cluster::On(const Record& record, const CheckpointStored& change) {
   Job* job = nullptr;
   RETURN_IF_ERROR(FindHolder(record, change.attempt, &job));
   TrailOf(*job).checkpoint = change.checkpoint;
+  job->losses = 0;
   return absl::OkStatus();
 }
 
 absl::Status Cluster::On(const Record& record, const AttemptOverdue& change) {
   Job* job = nullptr;
   RETURN_IF_ERROR(FindHolder(record, change.attempt, &job));
-  deadlines_.erase({job->deadline(), job->id});
+  EraseDeadline(*job);
   job->attempt->overdue = true;
+  InsertDeadline(*job);
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::On(const Record& record, const GraceEnded& change) {
+  Job* job = nullptr;
+  RETURN_IF_ERROR(FindHolder(record, change.attempt, &job));
+  EraseDeadline(*job);
+  job->attempt->grace_ended = true;
+  InsertDeadline(*job);
   return absl::OkStatus();
 }
 
 absl::Status Cluster::On(const Record& record, const AttemptEnded& change) {
   Job* job = nullptr;
   RETURN_IF_ERROR(FindHolder(record, change.attempt, &job));
-  deadlines_.erase({job->deadline(), job->id});
-  fleet_.Release(job->attempt_key(), *job->attempt);
-  queues_.Release(*job, record.time);
+  EraseDeadline(*job);
+  Release(*job, record.time);
   if (change.outcome == Outcome::kFailed || change.outcome == Outcome::kLost) {
     TrailOf(*job).avoid = job->attempt->worker;
   }
@@ -264,6 +317,7 @@ absl::Status Cluster::On(const Record& record, const JobRequeued& change) {
   }
   RETURN_IF_ERROR(Move(*job, JobState::kQueued));
   job->failures = change.failures;
+  job->losses = change.losses;
   job->not_before = change.not_before;
   job->queued_since = std::max(record.time, change.not_before);
   queues_.Wait(*job, record.time);
@@ -290,10 +344,9 @@ absl::Status Cluster::On(const Record& record, const JobEnded& change) {
   }
   RETURN_IF_ERROR(CheckMove(job->id, job->state, change.state));
   --counts_[static_cast<size_t>(job->state)];
-  deadlines_.erase({job->deadline(), job->id});
-  if (job->state == JobState::kQueued) {
-    queues_.Remove(*job);
-  }
+  EraseDeadline(*job);
+  if (job->state == JobState::kQueued) queues_.Remove(*job);
+  if (claims_.Settle(job->id)) ++openings_;
   if (!job->request_id.empty()) requests_.erase(job);
   queues_.Leave(job->lane, record.time);
   jobs_.erase(record.job);

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/btree_set.h"
@@ -21,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "server/core/claims.h"
 #include "server/core/fleet.h"
 #include "server/core/job.h"
 #include "server/core/queues.h"
@@ -33,6 +35,10 @@ class Cluster {
  public:
   // (when a limit strikes, whose)
   using Deadlines = absl::btree_set<std::pair<absl::Time, JobId>>;
+
+  // A live attempt: (priority of its job, minus when it was placed in Unix
+  // microseconds, key): the least important ones first, of those the youngest.
+  using Placed = absl::btree_set<std::tuple<int32_t, int64_t, AttemptKey>>;
 
   explicit Cluster(const OrderPolicy& order = {}) : queues_(order) {}
   // For a restart: the newest committed revision and the newest job.
@@ -76,6 +82,8 @@ class Cluster {
   const Fleet& fleet() const { return fleet_; }
   const Queues& queues() const { return queues_; }
   const Deadlines& deadlines() const { return deadlines_; }
+  const Claims& claims() const { return claims_; }
+  const Placed& placed() const { return placed_; }
   // Grows whenever a waiting job may fit that did not before.
   uint64_t openings() const { return openings_; }
 
@@ -98,6 +106,7 @@ class Cluster {
   absl::Status On(const Record& record, const JobSubmitted& change);
   absl::Status On(const Record& record, const AttemptPlaced& change);
   absl::Status On(const Record& record, const AttemptStarted& change);
+  absl::Status On(const Record& record, const AttemptPreempted& change);
   absl::Status On(const Record& record, const CheckpointStored& change);
   absl::Status On(const Record& record, const AttemptEnded& change);
   absl::Status On(const Record& record, const JobRequeued& change);
@@ -111,11 +120,18 @@ class Cluster {
   absl::Status On(const Record& record, const WorkerDisconnected& change);
   absl::Status On(const Record& record, const WorkerLost& change);
   absl::Status On(const Record& record, const AttemptOverdue& change);
+  absl::Status On(const Record& record, const GraceEnded& change);
 
   Job* FindMutable(JobId job);
   absl::Status FindHolder(const Record& record, uint32_t attempt, Job** job);
   absl::Status Move(Job& job, JobState to);
   void Add(std::unique_ptr<Job> job, absl::Time now);
+  // The job's live attempt holds its devices, or does no more.
+  void Hold(const Job& job, absl::Time now);
+  void Release(const Job& job, absl::Time now);
+  // A change of the job that may move its deadline happens between the two.
+  void EraseDeadline(const Job& job);
+  void InsertDeadline(const Job& job);
   bool Opens(const WorkerReport& report) const;
 
   Revision revision_ = 0;
@@ -126,6 +142,8 @@ class Cluster {
   Queues queues_;
   Fleet fleet_;
   Deadlines deadlines_;
+  Claims claims_;
+  Placed placed_;
   uint64_t openings_ = 0;
 };
 

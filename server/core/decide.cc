@@ -244,8 +244,10 @@ void HearAttempt(const Context& context, const WorkerReport& report,
     return;
   }
   const std::optional<Checkpoint> stored = job->checkpoint();
-  if (status.checkpoint.has_value() &&
-      (!stored.has_value() || status.checkpoint->step > stored->step)) {
+  const bool progressed =
+      status.checkpoint.has_value() &&
+      (!stored.has_value() || status.checkpoint->step > stored->step);
+  if (progressed) {
     context.draft.Add(job->id,
                       CheckpointStored{status.key.attempt, *status.checkpoint});
   }
@@ -259,7 +261,8 @@ void HearAttempt(const Context& context, const WorkerReport& report,
                       .outputs = status.outputs,
                       .cause = status.outcome == Outcome::kPreempted
                                    ? PreemptionCause(context, report)
-                                   : ""},
+                                   : "",
+                      .progressed = progressed},
                context.policy, context.draft);
   }
 }
@@ -339,8 +342,16 @@ void ExpireLimits(const Context& context) {
                        absl::StrCat("not placed within limits.queue_time of ",
                                     absl::FormatDuration(job.queue_time_limit)),
                        {}});
-    } else {
-      context.draft.Add(id, AttemptOverdue{job.attempt->number});
+      continue;
+    }
+    const LiveAttempt& attempt = *job.attempt;
+    if (attempt.preemption.has_value() && !attempt.grace_ended &&
+        attempt.preemption->stop_by <= context.draft.now()) {
+      context.draft.Add(id, GraceEnded{attempt.number});
+    }
+    if (attempt.start_time.has_value() && !attempt.overdue &&
+        *attempt.start_time + job.run_time_limit <= context.draft.now()) {
+      context.draft.Add(id, AttemptOverdue{attempt.number});
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "server/core/cluster.h"
 #include "server/core/command.h"
+#include "server/core/preemption.h"
 #include "server/core/record.h"
 #include "server/core/types.h"
 
@@ -29,9 +30,13 @@ struct Policy {
   size_t max_workers = 20'000;
   // A worker not heard for longer is lost.
   absl::Duration worker_lease = absl::Seconds(30);
-  // Longest pause before a retry.
+  // Longest pause before a retry, before jitter.
   absl::Duration max_backoff = absl::Minutes(10);
+  // A job whose attempts were lost so often in a row, without a new checkpoint
+  // between, fails.
+  uint32_t max_losses = 10;
   OrderPolicy order;
+  PreemptionPolicy preemption;
 };
 
 // What the store knows of jobs that are no longer live, as far as the command

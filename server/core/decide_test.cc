@@ -178,21 +178,25 @@ TEST(Attempt, IsRetriedAfterABackoffThatDoubles) {
   spec.backoff = absl::Seconds(4);
   Running s(spec);
   ASSERT_TRUE(s.Send("a", {Failed({s.job, 1}, FailureCategory::kCrash)}).ok());
-  EXPECT_EQ(s.Find<JobRequeued>()->not_before, s.now + absl::Seconds(4));
+  absl::Duration pause = s.Find<JobRequeued>()->not_before - s.now;
+  EXPECT_GE(pause, absl::Seconds(4) * 0.8);
+  EXPECT_LE(pause, absl::Seconds(4) * 1.2);
   EXPECT_THAT(s.Find<JobRequeued>()->reason, HasSubstr("boom; retry 1 of 2"));
-  s.Wait(absl::Milliseconds(3900));
+  s.Wait(pause - absl::Milliseconds(1));
   EXPECT_EQ(s.StateOf(s.job), JobState::kQueued);
-  s.Wait(absl::Milliseconds(100));
+  s.Wait(absl::Milliseconds(1));
   EXPECT_EQ(s.KeyOf(s.job).attempt, 2u);
   ASSERT_TRUE(s.Send("a", {Failed({s.job, 2}, FailureCategory::kCrash)}).ok());
-  EXPECT_EQ(s.Find<JobRequeued>()->not_before, s.now + absl::Seconds(8));
-  s.Wait(absl::Seconds(8));
+  pause = s.Find<JobRequeued>()->not_before - s.now;
+  EXPECT_GE(pause, absl::Seconds(8) * 0.8);
+  EXPECT_LE(pause, absl::Seconds(8) * 1.2);
+  s.Wait(pause);
   ASSERT_TRUE(s.Send("a", {Failed({s.job, 3}, FailureCategory::kCrash)}).ok());
   EXPECT_EQ(s.Find<JobEnded>()->state, JobState::kFailed);
   EXPECT_EQ(s.Find<JobEnded>()->reason, "attempt 3 failed: boom");
 }
 
-TEST(Attempt, IsRetriedAfterTenMinutesAtMost) {
+TEST(Attempt, IsRetriedAfterTenMinutesAndTheirJitterAtMost) {
   SchedulingSpec spec = OnCpu();
   spec.max_retries = 100;
   spec.backoff = absl::Minutes(4);
@@ -200,8 +204,8 @@ TEST(Attempt, IsRetriedAfterTenMinutesAtMost) {
   for (uint32_t attempt = 1; attempt <= 40; ++attempt) {
     ASSERT_TRUE(
         s.Send("a", {Failed({s.job, attempt}, FailureCategory::kCrash)}).ok());
-    EXPECT_LE(s.Find<JobRequeued>()->not_before, s.now + absl::Minutes(10));
-    s.now += absl::Minutes(10);
+    EXPECT_LE(s.Find<JobRequeued>()->not_before, s.now + absl::Minutes(12));
+    s.now += absl::Minutes(12);
     ASSERT_TRUE(s.Send("a").ok());
   }
 }
@@ -223,6 +227,81 @@ TEST(Attempt, IsNotRetriedWhenThatCannotHelp) {
     EXPECT_EQ(s.Find<JobRequeued>() != nullptr, c.retried);
     EXPECT_EQ(s.Find<JobEnded>() != nullptr, !c.retried);
   }
+}
+
+// Ends attempt `number` of the job by a new process of its worker.
+void Lose(Running& s, uint32_t number) {
+  ASSERT_EQ(s.KeyOf(s.job).attempt, number);
+  s.ReportOf("a").instance = absl::StrCat("a-", number + 1);
+  ASSERT_TRUE(s.Send("a").ok());
+}
+
+TEST(Attempt, LostOnceIsTriedAgainAtOnceAndThenAfterABackoffThatDoubles) {
+  Running s;
+  Lose(s, 1);
+  EXPECT_EQ(s.Find<JobRequeued>()->not_before, s.now);
+  EXPECT_EQ(RequeueReason(s), "attempt 1 was lost: workers/a started anew");
+  for (uint32_t attempt = 2; attempt <= 5; ++attempt) {
+    Lose(s, attempt);
+    const absl::Duration pause = s.Find<JobRequeued>()->not_before - s.now;
+    const absl::Duration base = absl::Seconds(1 << (attempt - 2));
+    EXPECT_GE(pause, base * 0.8) << attempt;
+    EXPECT_LE(pause, base * 1.2) << attempt;
+    EXPECT_THAT(RequeueReason(s), HasSubstr("; again after "));
+    EXPECT_EQ(s.cluster.FindJob(s.job)->failures, 0u);
+    s.now += pause;
+    ASSERT_TRUE(s.Send("a").ok());
+  }
+}
+
+TEST(Attempt, LostTooOftenInARowFailsItsJob) {
+  SchedulingSpec spec = OnCpu();
+  spec.backoff = absl::ZeroDuration();
+  Running s(spec);
+  s.policy.max_losses = 3;
+  Lose(s, 1);
+  Lose(s, 2);
+  Lose(s, 3);
+  EXPECT_EQ(s.Find<AttemptEnded>()->outcome, Outcome::kLost);
+  EXPECT_EQ(s.Find<AttemptEnded>()->failure->category,
+            FailureCategory::kInfrastructure);
+  ASSERT_NE(s.Find<JobEnded>(), nullptr);
+  EXPECT_EQ(s.Find<JobEnded>()->state, JobState::kFailed);
+  EXPECT_THAT(s.Find<JobEnded>()->reason,
+              HasSubstr("lost 3 times in a row without a new checkpoint"));
+}
+
+TEST(Attempt, LossesCountAnewAfterACheckpointAndOnlyThen) {
+  SchedulingSpec spec = OnCpu();
+  spec.backoff = absl::ZeroDuration();
+  Running s(spec);
+  s.policy.max_losses = 3;
+  Lose(s, 1);
+  Lose(s, 2);
+  ASSERT_TRUE(s.Send("a", {Failed({s.job, 3}, FailureCategory::kCrash)}).ok());
+  EXPECT_EQ(s.cluster.FindJob(s.job)->losses, 2u);  // that is no progress
+  AttemptStatus preempted = Ended({s.job, 4}, Outcome::kPreempted);
+  preempted.checkpoint = Checkpoint{1, "sha256:a", 1};
+  ASSERT_TRUE(s.Send("a", {preempted}).ok());
+  EXPECT_EQ(s.cluster.FindJob(s.job)->losses, 0u);
+  Lose(s, 5);
+  AttemptStatus running = Is({s.job, 6}, Phase::kRunning);
+  running.checkpoint = Checkpoint{1, "sha256:a", 1};  // not a new one
+  ASSERT_TRUE(s.Send("a", {running}).ok());
+  EXPECT_EQ(s.cluster.FindJob(s.job)->losses, 1u);
+  AttemptStatus gone = Ended({s.job, 6}, Outcome::kLost);
+  gone.checkpoint = Checkpoint{2, "sha256:b", 1};
+  ASSERT_TRUE(s.Send("a", {gone}).ok());
+  EXPECT_EQ(s.cluster.FindJob(s.job)->losses, 1u);  // the one after it
+}
+
+TEST(Attempt, LostTooOftenIsCancelledAllTheSameWhenThatWasAskedFor) {
+  Running s;
+  s.policy.max_losses = 1;
+  s.Do(CancelJob{s.job, "typo"});
+  Lose(s, 1);
+  EXPECT_EQ(s.Find<JobEnded>()->state, JobState::kCancelled);
+  EXPECT_EQ(s.Find<AttemptEnded>()->failure, std::nullopt);
 }
 
 TEST(Attempt, StoppedWithoutBeingAskedUsesUpARetry) {

@@ -18,9 +18,11 @@ Desired DeriveDesired(const Cluster& cluster, const WorkerName& name) {
     attempt.key = key;
     attempt.devices = job->attempt->devices;
     attempt.checkpoint = job->checkpoint();
-    if (job->cancel_requested || job->attempt->overdue) {
+    if (job->cancel_requested || job->attempt->overdue ||
+        job->attempt->grace_ended) {
       attempt.action = Action::kCancel;
-    } else if (worker->draining || worker->leaving) {
+    } else if (worker->draining || worker->leaving ||
+               job->attempt->preemption.has_value()) {
       attempt.action = Action::kPreempt;
     }
     desired.attempts.push_back(std::move(attempt));

@@ -4,10 +4,13 @@
 //   any, cancel requested        CANCELLED
 //   SUCCEEDED                    SUCCEEDED
 //   any other, overdue           FAILED, time limit
-//   FAILED, cannot be retried    FAILED       user error, time limit
+//   FAILED, cannot be retried    FAILED
 //   FAILED, no retry left        FAILED
-//   FAILED                       QUEUED       after a backoff, one retry less
-//   LOST, PREEMPTED              QUEUED       at once, no retry used
+//   FAILED                       QUEUED       one retry less
+//   LOST, too often in a row     FAILED, infrastructure
+//   LOST, PREEMPTED              QUEUED       no retry used
+//
+// retry.h says what can be retried, and after what pause.
 #pragma once
 
 #include <optional>
@@ -27,6 +30,7 @@ struct Ending {
   std::vector<Output> outputs = {};     // with kSucceeded
   // With kLost and kPreempted: what happened to the worker.
   std::string cause = {};
+  bool progressed = false;  // a new checkpoint came with it
 };
 
 // Adds the records for the end of the job's live attempt.

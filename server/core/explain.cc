@@ -103,6 +103,10 @@ std::string Explain(const Cluster& cluster, JobId id, absl::Time now) {
   if (job->cancel_requested) {
     return absl::StrCat("It is being cancelled on ", where, ".");
   }
+  if (job->attempt->preemption.has_value()) {
+    return absl::StrCat("It is being preempted by jobs/",
+                        job->attempt->preemption->by.value(), ".");
+  }
   const Worker* worker = cluster.FindWorker(job->attempt->worker);
   if (worker != nullptr && worker->state == WorkerState::kSilent) {
     return absl::StrCat("It was placed on ", where,

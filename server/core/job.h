@@ -27,6 +27,11 @@ struct LiveAttempt {
   std::optional<absl::Time> start_time;
   Revision placed_revision = 0;
   bool overdue = false;  // ran for longer than the limit
+  std::optional<Preemption> preemption = {};
+  bool grace_ended = false;  // was preempted and did not stop in time
+
+  // Whether its worker is being told to stop it, by itself or with others.
+  bool IsStopping() const { return overdue || preemption.has_value(); }
 };
 
 // What most jobs never have.
@@ -43,6 +48,7 @@ struct Job {
   int32_t priority = 0;
   uint32_t max_retries = 0;
   uint32_t failures = 0;      // attempts that used up a retry
+  uint32_t losses = 0;        // in a row without a new checkpoint
   uint32_t last_attempt = 0;  // number of the newest attempt; 0: none yet
   Lane* lane = nullptr;       // of its queue, user and needs; never null
   absl::Duration backoff;
@@ -65,7 +71,8 @@ struct Job {
   WorkerName avoid() const {
     return trail == nullptr ? WorkerName() : trail->avoid;
   }
-  // When the queue or run time limit strikes next; InfiniteFuture: never.
+  // When a limit of queue time, run time or grace strikes next;
+  // InfiniteFuture: never.
   absl::Time deadline() const;
 };
 
@@ -78,6 +85,7 @@ struct RestoredJob {
   absl::Time submit_time;
   absl::Time not_before = absl::InfinitePast();
   uint32_t failures = 0;
+  uint32_t losses = 0;
   uint32_t last_attempt = 0;
   bool cancel_requested = false;
   std::string cancel_reason;

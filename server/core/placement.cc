@@ -6,13 +6,6 @@
 namespace trainyard::core {
 namespace {
 
-bool HasLabels(const Worker& worker, const Labels& wanted) {
-  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& label) {
-    const auto it = worker.labels.find(label.first);
-    return it != worker.labels.end() && it->second == label.second;
-  });
-}
-
 // Whether a reservation for another job keeps the device.
 bool IsKept(const Worker& worker, const Device& device,
             const Constraints& constraints) {
@@ -21,6 +14,8 @@ bool IsKept(const Worker& worker, const Device& device,
                      constraints.reservations->end(),
                      [&](const Reservation& reservation) {
                        return reservation.worker == worker.name &&
+                              (constraints.job == JobId() ||
+                               reservation.job != constraints.job) &&
                               reservation.devices.contains(device.id) &&
                               constraints.end > reservation.until;
                      });
@@ -109,7 +104,44 @@ Reservation ReserveOn(const Cluster& cluster, const Worker& worker,
   return reservation;
 }
 
+// What is kept of the worker's idle devices until the victims have stopped;
+// nullopt: that would not suffice.
+std::optional<Reservation> KeepFor(const Worker& worker, const Claim& claim,
+                                   const DeviceRequest& request,
+                                   const std::vector<Reservation>& others) {
+  size_t coming = 0;
+  for (const Device& device : worker.devices) {
+    const auto holder = worker.holders.find(device.id);
+    if (holder != worker.holders.end() &&
+        claim.victims.contains(holder->second) && Suits(device, request)) {
+      ++coming;
+    }
+  }
+  Reservation kept{.worker = worker.name, .until = absl::InfinitePast()};
+  if (coming >= request.count) return kept;
+  DeviceRequest rest = request;
+  rest.count -= static_cast<uint32_t>(coming);
+  const std::vector<std::string> ids =
+      PickDevices(worker, rest, {.reservations = &others});
+  if (ids.size() < rest.count) return std::nullopt;
+  kept.devices.insert(ids.begin(), ids.end());
+  return kept;
+}
+
 }  // namespace
+
+bool Suits(const Device& device, const DeviceRequest& request) {
+  return device.kind == request.kind &&
+         std::max(device.memory_bytes, device.free_memory_bytes) >=
+             request.min_memory_bytes;
+}
+
+bool HasLabels(const Worker& worker, const Labels& wanted) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& label) {
+    const auto it = worker.labels.find(label.first);
+    return it != worker.labels.end() && it->second == label.second;
+  });
+}
 
 Verdict Judge(const Worker& worker, const DeviceRequest& request,
               const Labels& worker_labels) {
@@ -187,46 +219,97 @@ std::optional<Reservation> MakeReservation(const Cluster& cluster,
   return std::nullopt;
 }
 
+std::vector<Reservation> ReserveClaims(const Cluster& cluster) {
+  std::vector<Reservation> reservations;
+  for (const auto& [id, claim] : cluster.claims().all()) {
+    const Job* job = cluster.FindJob(id);
+    const Worker* worker = cluster.FindWorker(claim.worker);
+    if (claim.IsMade() || job == nullptr || job->state != JobState::kQueued ||
+        worker == nullptr || !worker->IsOpen()) {
+      continue;
+    }
+    const Job* victim = cluster.FindJob(claim.victims.begin()->job);
+    for (const DeviceRequest& request : job->lane->needs->devices) {
+      if (request.kind != victim->attempt->kind) continue;
+      std::optional<Reservation> kept =
+          KeepFor(*worker, claim, request, reservations);
+      if (!kept.has_value()) continue;
+      kept->job = id;
+      reservations.push_back(*std::move(kept));
+      break;
+    }
+  }
+  return reservations;
+}
+
 PlacementPass::PlacementPass(const Cluster* cluster, absl::Time now)
-    : cluster_(cluster), now_(now) {
-  if (!cluster_->fleet().HasIdle()) return;
-  order_.emplace(cluster_->queues(), cluster_->fleet().capacity(), now_,
-                 [this](const Lane& lane) { return MayFit(lane); });
+    : cluster_(cluster), now_(now), reservations_(ReserveClaims(*cluster)) {
+  for (const auto& [id, claim] : cluster_->claims().all()) {
+    const Job* job = cluster_->FindJob(id);
+    if (claim.IsMade() && claim.freed == now_ && job != nullptr &&
+        job->state == JobState::kQueued && job->not_before <= now_ &&
+        job->lane->user->queue->settings.state != QueueState::kClosed) {
+      room_made_.push_back(id);
+    }
+  }
+  std::reverse(room_made_.begin(), room_made_.end());
 }
 
 std::optional<Record> PlacementPass::Next() {
-  if (!order_.has_value()) return std::nullopt;
+  while (!room_made_.empty()) {
+    const JobId id = room_made_.back();
+    room_made_.pop_back();
+    std::optional<Record> record = Place(*cluster_->FindJob(id));
+    if (record.has_value()) return record;
+  }
+  if (!cluster_->fleet().HasIdle()) return std::nullopt;
+  if (std::exchange(ask_again_, false)) {
+    placed_lane_ = nullptr;
+    order_.reset();
+    fits_.clear();
+  }
+  if (!order_.has_value()) {
+    order_.emplace(cluster_->queues(), cluster_->fleet().capacity(), now_,
+                   [this](const Lane& lane) { return MayFit(lane); });
+  }
   if (placed_lane_ != nullptr) {
     order_->Refresh(std::exchange(placed_lane_, nullptr));
   }
-  while (cluster_->fleet().HasIdle()) {
-    const Lane* lane = order_->Next();
-    if (lane == nullptr) break;
+  while (const Lane* lane = order_->Next()) {
     const Job& job = *cluster_->FindJob(lane->waiting.begin()->job);
-    std::optional<Placement> placement =
-        FindPlacement(cluster_->fleet(), *lane->needs, now_,
-                      {.queue = lane->user->queue,
-                       .avoid = job.avoid(),
-                       .reservations = &reservations_,
-                       .end = now_ + job.run_time_limit});
-    if (!placement.has_value()) {
-      ReserveFor(job);
-      order_->Skip(lane);  // nor does the rest of its lane fit
-      continue;
+    std::optional<Record> record = Place(job);
+    if (record.has_value()) {
+      placed_lane_ = lane;
+      return record;
     }
-    placed_lane_ = lane;
-    AttemptPlaced change;
-    change.attempt = job.last_attempt + 1;
-    change.instance = cluster_->FindWorker(placement->worker)->instance;
-    change.worker = std::move(placement->worker);
-    change.kind = placement->kind;
-    change.devices = std::move(placement->devices);
-    return Record{.revision = cluster_->revision() + 1,
-                  .time = now_,
-                  .job = job.id,
-                  .change = std::move(change)};
+    ReserveFor(job);
+    order_->Skip(lane);  // nor does the rest of its lane fit
   }
   return std::nullopt;
+}
+
+std::optional<Record> PlacementPass::Place(const Job& job) {
+  std::optional<Placement> placement =
+      FindPlacement(cluster_->fleet(), *job.lane->needs, now_,
+                    {.queue = job.lane->user->queue,
+                     .avoid = job.avoid(),
+                     .job = job.id,
+                     .reservations = &reservations_,
+                     .end = now_ + job.run_time_limit});
+  if (!placement.has_value()) return std::nullopt;
+  ask_again_ = std::erase_if(reservations_, [&](const Reservation& kept) {
+                 return kept.job == job.id;
+               }) > 0;
+  AttemptPlaced change;
+  change.attempt = job.last_attempt + 1;
+  change.instance = cluster_->FindWorker(placement->worker)->instance;
+  change.worker = std::move(placement->worker);
+  change.kind = placement->kind;
+  change.devices = std::move(placement->devices);
+  return Record{.revision = cluster_->revision() + 1,
+                .time = now_,
+                .job = job.id,
+                .change = std::move(change)};
 }
 
 bool PlacementPass::MayFit(const Lane& lane) {
@@ -246,17 +329,19 @@ void PlacementPass::ReserveFor(const Job& job) {
   if (now_ - job.queued_since < cluster_->queues().policy().reserve_after) {
     return;
   }
-  // One alone: several could keep most of the fleet idle. And one device is
+  // For one alone: several could keep most of the fleet idle. And one device is
   // free or not: nothing is gained by keeping it.
   const std::vector<DeviceRequest>& requests = job.lane->needs->devices;
-  if (!reservations_.empty() ||
+  if (reserved_ ||
       std::all_of(requests.begin(), requests.end(),
                   [](const DeviceRequest& r) { return r.count == 1; })) {
     return;
   }
   std::optional<Reservation> reservation =
       MakeReservation(*cluster_, job, now_);
-  if (reservation.has_value()) reservations_.push_back(*std::move(reservation));
+  if (!reservation.has_value()) return;
+  reserved_ = true;
+  reservations_.push_back(*std::move(reservation));
 }
 
 }  // namespace trainyard::core

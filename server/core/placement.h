@@ -41,8 +41,9 @@ struct Placement {
   std::vector<std::string> devices;
 };
 
-// Idle devices of one worker that are kept for a job that needs several and
-// has waited long, so that no stream of smaller ones starves it.
+// Idle devices of one worker that are kept for a job: one that needs several
+// and has waited long, so that no stream of smaller ones starves it; or one
+// that others are preempted for.
 struct Reservation {
   JobId job = {};
   WorkerName worker;
@@ -56,11 +57,21 @@ struct Reservation {
 // What stands against the first alternative of a job.
 struct Constraints {
   const Queue* queue = nullptr;  // its quota is kept; nullptr: any
-  WorkerName avoid;              // taken only when no other one fits
-  // Devices of these are not taken; at most one for each kind of device.
+  WorkerName avoid = {};         // taken only when no other one fits
+  JobId job = {};                // who asks
+  // Devices of these are not taken, but for the job's own.
   const std::vector<Reservation>* reservations = nullptr;
   absl::Time end = absl::InfiniteFuture();  // of the job, at the latest
 };
+
+bool HasLabels(const Worker& worker, const Labels& wanted);
+
+// Whether the device would do for the request, were it idle: what its holder
+// uses of the memory comes free with it.
+bool Suits(const Device& device, const DeviceRequest& request);
+
+// What is kept for the jobs that others are being preempted for.
+std::vector<Reservation> ReserveClaims(const Cluster& cluster);
 
 // Whether the queue's quota has room for the devices now.
 bool QuotaAllows(const Queue& queue, const DeviceRequest& request,
@@ -78,7 +89,8 @@ std::optional<Placement> FindPlacement(const Fleet& fleet, const Needs& needs,
 std::optional<Reservation> MakeReservation(const Cluster& cluster,
                                            const Job& job, absl::Time now);
 
-// Places waiting jobs in their order until no waiting job fits.
+// Places waiting jobs until no waiting job fits: first those that others were
+// preempted for just now, then all in their order.
 class PlacementPass {
  public:
   // Borrows the cluster, which is as of `now` (AdvanceTo).
@@ -94,13 +106,18 @@ class PlacementPass {
   // Whether some worker has room for the lane's needs, or may come to be kept
   // for them.
   bool MayFit(const Lane& lane);
+  std::optional<Record> Place(const Job& job);
   void ReserveFor(const Job& job);
 
   const Cluster* cluster_;
   absl::Time now_;
   absl::flat_hash_map<const Needs*, bool> fits_;
-  std::optional<FairOrder> order_;  // nullopt: nothing is idle
+  std::vector<JobId> room_made_;    // for these; the last one comes first
+  std::optional<FairOrder> order_;  // nullopt: not come to it yet
   std::vector<Reservation> reservations_;
+  bool reserved_ = false;  // for a job that needs several devices
+  // Something is no longer kept: those who were refused it are asked again.
+  bool ask_again_ = false;
   const Lane* placed_lane_ = nullptr;  // whose head was taken by Next()
 };
 

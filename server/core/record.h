@@ -36,6 +36,12 @@ struct AttemptStarted {
   uint32_t attempt = 0;
 };
 
+// It is to make room for another job; its worker is being told.
+struct AttemptPreempted {
+  uint32_t attempt = 0;
+  Preemption preemption;
+};
+
 // A checkpoint is in the artifact store.
 struct CheckpointStored {
   uint32_t attempt = 0;
@@ -54,7 +60,8 @@ struct AttemptEnded {
 struct JobRequeued {
   absl::Time not_before;
   uint32_t failures = 0;  // attempts that used up a retry, so far
-  std::string reason;
+  std::string reason = {};
+  uint32_t losses = 0;  // in a row without a new checkpoint, so far
 };
 
 // Someone asked for the job's end; its worker is being told.
@@ -115,11 +122,18 @@ struct AttemptOverdue {
   uint32_t attempt = 0;
 };
 
-using Change = std::variant<JobSubmitted, AttemptPlaced, AttemptStarted,
-                            CheckpointStored, AttemptEnded, JobRequeued,
-                            CancelRequested, JobEnded, WorkerDrainSet, QueueSet,
-                            QueueDeleted, QueueHoursReset, WorkerReported,
-                            WorkerDisconnected, WorkerLost, AttemptOverdue>;
+// The preempted attempt did not stop in time; its worker is being told to end
+// it. Follows from the preemption, so a restart decides it again.
+struct GraceEnded {
+  uint32_t attempt = 0;
+};
+
+using Change =
+    std::variant<JobSubmitted, AttemptPlaced, AttemptStarted, AttemptPreempted,
+                 CheckpointStored, AttemptEnded, JobRequeued, CancelRequested,
+                 JobEnded, WorkerDrainSet, QueueSet, QueueDeleted,
+                 QueueHoursReset, WorkerReported, WorkerDisconnected,
+                 WorkerLost, AttemptOverdue, GraceEnded>;
 
 struct Record {
   // Of a durable record: its own, one more than the one before. Of any other:
@@ -134,7 +148,8 @@ inline bool IsDurable(const Record& record) {
   return !std::holds_alternative<WorkerReported>(record.change) &&
          !std::holds_alternative<WorkerDisconnected>(record.change) &&
          !std::holds_alternative<WorkerLost>(record.change) &&
-         !std::holds_alternative<AttemptOverdue>(record.change);
+         !std::holds_alternative<AttemptOverdue>(record.change) &&
+         !std::holds_alternative<GraceEnded>(record.change);
 }
 
 }  // namespace trainyard::core

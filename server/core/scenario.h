@@ -86,6 +86,14 @@ class Scenario {
       Apply(*record);
       records.push_back(*std::move(record));
     }
+    while (true) {
+      std::vector<Record> more = Preempt(cluster, policy.preemption, now);
+      if (more.empty()) break;
+      for (Record& record : more) {
+        Apply(record);
+        records.push_back(std::move(record));
+      }
+    }
     return decision.reply;
   }
 

@@ -98,6 +98,15 @@ struct Checkpoint {
   friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
 };
 
+// That an attempt is asked to make room for another job.
+struct Preemption {
+  JobId by;
+  std::string reason;  // "priority 10 over 0"
+  // A worker that has not stopped it by then is told to cancel it.
+  absl::Time stop_by;
+  friend bool operator==(const Preemption&, const Preemption&) = default;
+};
+
 struct Output {
   std::string name;
   std::string artifact;  // "sha256:…"

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/core/placement.h"
+#include "server/core/preemption.h"
 #include "server/engine/load.h"
 
 namespace trainyard::engine {
@@ -17,6 +18,9 @@ namespace {
 
 constexpr absl::Duration kFirstWait = absl::Milliseconds(100);
 constexpr absl::Duration kLongestWait = absl::Seconds(5);
+// It is dear to look for room where there is none, and time alone may make
+// some: an attempt has run for long enough to be preempted.
+constexpr absl::Duration kMakeRoomEvery = absl::Milliseconds(100);
 
 bool AnyDurable(const std::vector<core::Record>& records) {
   return std::any_of(records.begin(), records.end(), core::IsDurable);
@@ -198,6 +202,8 @@ void DecisionLoop::Note(const core::Record& record, Draft& draft) {
   const bool about_attempt =
       std::holds_alternative<AttemptEnded>(record.change) ||
       std::holds_alternative<AttemptOverdue>(record.change) ||
+      std::holds_alternative<AttemptPreempted>(record.change) ||
+      std::holds_alternative<GraceEnded>(record.change) ||
       std::holds_alternative<CancelRequested>(record.change);
   if (about_attempt && attempt != nullptr) {
     draft.round.workers.insert(attempt->worker);
@@ -207,7 +213,7 @@ void DecisionLoop::Note(const core::Record& record, Draft& draft) {
 absl::Status DecisionLoop::Place(Draft& draft) {
   if (MustWait()) return absl::OkStatus();
   cluster_.AdvanceTo(now_);
-  if (cluster_.openings() == placed_openings_) return absl::OkStatus();
+  if (cluster_.openings() == placed_openings_) return MakeRoom(draft);
   core::PlacementPass pass(&cluster_, now_);
   while (std::optional<core::Record> record = pass.Next()) {
     Note(*record, draft);
@@ -215,7 +221,18 @@ absl::Status DecisionLoop::Place(Draft& draft) {
     draft.records.push_back(*std::move(record));
   }
   placed_openings_ = cluster_.openings();
-  return absl::OkStatus();
+  return MakeRoom(draft);
+}
+
+absl::Status DecisionLoop::MakeRoom(Draft& draft) {
+  if (now_ < make_room_at_) return absl::OkStatus();
+  make_room_at_ = now_ + kMakeRoomEvery;
+  while (true) {
+    std::vector<core::Record> records =
+        core::Preempt(cluster_, policy_.preemption, now_);
+    if (records.empty()) return absl::OkStatus();
+    RETURN_IF_ERROR(ApplyAll(std::move(records), draft));
+  }
 }
 
 absl::Status DecisionLoop::Commit(const Draft& draft, size_t commands) {

@@ -1,5 +1,6 @@
 // One round of the engine, without its thread: decide and apply each command,
-// place what fits, commit all records at once. Simulations and tests run it.
+// place what fits, make room, commit all records at once. Simulations and tests
+// run it.
 //
 //   DecisionLoop loop(policy, &store, &metrics);
 //   RETURN_IF_ERROR(loop.Load(now));
@@ -79,6 +80,8 @@ class DecisionLoop {
   absl::Status ApplyAll(std::vector<core::Record> records, Draft& draft);
   void Note(const core::Record& record, Draft& draft);
   absl::Status Place(Draft& draft);
+  // Has attempts stopped for jobs that found no place.
+  absl::Status MakeRoom(Draft& draft);
   absl::Status Commit(const Draft& draft, size_t commands);
   Round Fail(const absl::Status& error, size_t commands);
   // While the store cannot be read: nothing uncommitted may be seen.
@@ -93,6 +96,7 @@ class DecisionLoop {
   bool loaded_ = false;
   core::History recent_;          // jobs that ended in this round
   uint64_t placed_openings_ = 0;  // cluster_.openings() after the last pass
+  absl::Time make_room_at_ = absl::InfinitePast();
   absl::Time now_ = absl::InfinitePast();
   absl::Time listening_since_ = absl::InfinitePast();
   // After a failed commit.

@@ -240,9 +240,85 @@ TEST_F(DecisionLoopTest, PlacesAJobWhenItsBackoffIsOver) {
   Run({Report("i",
               {core::Failed({JobId(1), 1}, core::FailureCategory::kCrash)})});
   EXPECT_EQ(StoredState(JobId(1)), JobState::kQueued);
-  now_ += absl::Seconds(1);
+  now_ = loop_->cluster().FindJob(JobId(1))->not_before;
   Run({core::Tick()});
   EXPECT_EQ(StoredState(JobId(1)), JobState::kStarting);
+}
+
+core::SubmitJobs SubmitUrgent(const std::string& request_id) {
+  core::SubmitJobs submit = Submit(request_id);
+  submit.submissions[0].scheduling.priority = 10;
+  return submit;
+}
+
+TEST_F(DecisionLoopTest, PreemptsOnceTheAttemptHasRunForLongEnough) {
+  Run({Report("i"), Submit("1")});
+  Run({SubmitUrgent("2")});
+  const auto preemption = [&] {
+    return loop_->cluster().FindJob(JobId(1))->attempt->preemption;
+  };
+  for (int i = 0; i < 59; ++i) {
+    now_ += absl::Seconds(1);
+    Run({Report("i", {core::Is({JobId(1), 1}, core::Phase::kRunning)})});
+  }
+  EXPECT_EQ(preemption(), std::nullopt);
+  now_ += absl::Seconds(1);  // nothing but time has passed
+  const Round round = Run({core::Tick()});
+  ASSERT_TRUE(preemption().has_value());
+  EXPECT_EQ(preemption()->by, JobId(2));
+  EXPECT_THAT(round.workers, ElementsAre(WorkerName("a")));
+  EXPECT_TRUE(round.jobs_changed);
+  EXPECT_EQ(store_.GetJob(JobId(1))->attempts.at(0).preemption, preemption());
+  const size_t commits = store_.commits();
+  for (int i = 0; i < 10; ++i) {
+    now_ += absl::Seconds(1);
+    EXPECT_THAT(Run({core::Tick()}).workers, IsEmpty());
+  }
+  EXPECT_EQ(store_.commits(), commits);
+}
+
+TEST_F(DecisionLoopTest, APreemptionGoesOnAfterARestart) {
+  Run({Report("i"), Submit("1")});
+  now_ += absl::Minutes(2);
+  const std::vector<core::AttemptStatus> running = {
+      core::Is({JobId(1), 1}, core::Phase::kRunning)};
+  Run({Report("i", running), SubmitUrgent("2")});
+  const auto action = [&] {
+    return core::DeriveDesired(loop_->cluster(), WorkerName("a"))
+        .attempts.at(0)
+        .action;
+  };
+  EXPECT_EQ(action(), Action::kPreempt);
+  now_ += absl::Minutes(4);
+  Restart();
+  Run({Report("i", running)});
+  EXPECT_EQ(action(), Action::kPreempt);
+  EXPECT_EQ(loop_->cluster().claims().victims(), 1u);
+  now_ += absl::Minutes(1);  // its grace goes on, too
+  Run({Report("i", running)});
+  Run({core::Tick()});
+  EXPECT_EQ(action(), Action::kCancel);
+  Run({Report("i", {core::Ended({JobId(1), 1}, Outcome::kCancelled)})});
+  EXPECT_EQ(StoredState(JobId(1)), JobState::kQueued);
+  EXPECT_EQ(StoredState(JobId(2)), JobState::kStarting);
+  EXPECT_EQ(store_.GetJob(JobId(1))->reason,
+            "attempt 1 was preempted on workers/a by jobs/2 (priority 10 over "
+            "0)");
+}
+
+TEST_F(DecisionLoopTest, LossesAreCountedOverRestarts) {
+  Run({Report("i1"), Submit("1")});
+  for (uint32_t attempt = 1; attempt <= 9; ++attempt) {
+    ASSERT_EQ(loop_->cluster().FindJob(JobId(1))->last_attempt, attempt);
+    Run({Report(absl::StrCat("i", attempt + 1))});
+    EXPECT_EQ(store_.GetJob(JobId(1))->losses, attempt);
+    Restart();
+    EXPECT_EQ(loop_->cluster().FindJob(JobId(1))->losses, attempt);
+    now_ += absl::Minutes(12);
+    Run({Report(absl::StrCat("i", attempt + 1))});
+  }
+  Run({Report("i11")});
+  EXPECT_EQ(StoredState(JobId(1)), JobState::kFailed);
 }
 
 TEST_F(DecisionLoopTest, ATimeThatGoesBackIsHeldStill) {
@@ -288,8 +364,13 @@ TEST_F(DecisionLoopTest, CountsLostWorkersButNotThoseThatSaidTheyLeave) {
       now_ += absl::Seconds(1);
       loop.RunOnce({core::Command(core::Tick())}, now_);
     }
-    ASSERT_EQ(loop.cluster().FindWorker(WorkerName("a"))->state,
-              core::WorkerState::kLost);
+    const core::Worker* worker = loop.cluster().FindWorker(WorkerName("a"));
+    if (leaving) {
+      EXPECT_EQ(worker, nullptr);  // it left, and is forgotten
+    } else {
+      ASSERT_NE(worker, nullptr);
+      EXPECT_EQ(worker->state, core::WorkerState::kLost);
+    }
     EXPECT_EQ(counts.lost, leaving ? 0 : 1);
   }
 }

@@ -33,6 +33,11 @@ void On(StoredJob& job, const Record& record, const AttemptStarted& change) {
 
 void On(StoredJob& job, const Record& record, const CheckpointStored& change) {
   job.checkpoint = change.checkpoint;
+  job.losses = 0;
+}
+
+void On(StoredJob& job, const Record& record, const AttemptPreempted& change) {
+  job.attempts.back().preemption = change.preemption;
 }
 
 void On(StoredJob& job, const Record& record, const AttemptEnded& change) {
@@ -45,6 +50,7 @@ void On(StoredJob& job, const Record& record, const JobRequeued& change) {
   job.state = JobState::kQueued;
   job.not_before = change.not_before;
   job.failures = change.failures;
+  job.losses = change.losses;
   job.reason = change.reason;
 }
 

@@ -16,6 +16,7 @@ core::RestoredJob ToRestored(StoredJob&& stored) {
   job.submit_time = stored.submit_time;
   job.not_before = stored.not_before;
   job.failures = stored.failures;
+  job.losses = stored.losses;
   job.cancel_requested = stored.cancel_requested;
   if (stored.cancel_requested) job.cancel_reason = std::move(stored.reason);
   job.checkpoint = std::move(stored.checkpoint);
@@ -35,6 +36,7 @@ core::RestoredJob ToRestored(StoredJob&& stored) {
     attempt.devices = std::move(last.devices);
     attempt.place_time = last.place_time;
     attempt.start_time = last.start_time;
+    attempt.preemption = std::move(last.preemption);
   }
   return job;
 }

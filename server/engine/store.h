@@ -28,6 +28,7 @@ struct StoredAttempt {
   std::optional<absl::Time> start_time;
   std::optional<absl::Time> end_time;
   std::optional<core::Failure> failure;
+  std::optional<core::Preemption> preemption;
 };
 
 // A job as stored, without its spec where the query did not ask for it.
@@ -46,6 +47,7 @@ struct StoredJob {
   std::optional<absl::Time> end_time;
   absl::Time not_before = absl::InfinitePast();
   uint32_t failures = 0;
+  uint32_t losses = 0;
   bool cancel_requested = false;
   std::string reason;
   std::optional<core::Checkpoint> checkpoint;

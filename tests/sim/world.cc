@@ -31,6 +31,9 @@ core::Device MakeDevice(DeviceKind kind, int number) {
 
 World::World(uint64_t seed) : seed_(seed), random_(seed) {
   policy_.worker_lease = absl::Seconds(3);
+  policy_.preemption.min_run_time = absl::Milliseconds(200);
+  policy_.preemption.grace = absl::Milliseconds(Pick(500));
+  policy_.preemption.by_share = Chance(0.5);
   const int workers = 1 + Pick(5);
   for (int i = 0; i < workers; ++i) {
     // The first one can run everything, so that every job can end.
@@ -157,12 +160,17 @@ void World::ActOperator() {
 }
 
 void World::ActClients() {
+  const core::QueueName other("other");
+  if (loop_ != nullptr && loop_->cluster().queues().Find(other) == nullptr) {
+    Post(core::SetQueue{other, {}}, {});
+  }
   if (submitted_.size() < kJobs && Chance(0.2)) {
     const std::string request_id = absl::StrCat("r", submitted_.size());
     core::SchedulingSpec& spec = submitted_[request_id].scheduling;
     spec.devices = {{DeviceKind::kCuda, 1u + Pick(2), 16}};
     if (Chance(0.7)) spec.devices.push_back({DeviceKind::kCpu, 1, 0});
     spec.priority = Pick(3);
+    spec.queue = core::QueueName(Chance(0.5) ? "default" : "other");
     spec.max_retries = Pick(3);
     spec.backoff = absl::Milliseconds(Pick(1000));
     spec.run_time_limit = absl::Seconds(4);
@@ -272,6 +280,7 @@ void World::RunServer() {
   if (loop_ == nullptr || !loop_->loaded()) return;
   subscriptions_->Deliver(loop_->cluster(), round.workers, round.jobs_changed);
   CheckStoreEqualsCluster();
+  CheckPreemptions();
   CheckNoneWaitsBesideAnIdleDevice();
 }
 

@@ -98,6 +98,7 @@ class World {
   void CheckAttemptsRunOnce();
   void CheckNothingIsLost();
   void CheckNoneWasLostSince(absl::Time calm);
+  void CheckPreemptions();
   void CheckNoneWaitsBesideAnIdleDevice();
   void CheckStoreEqualsCluster();
 

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "server/core/lifecycle.h"
 #include "server/engine/load.h"
@@ -56,9 +58,53 @@ void World::CheckNoneWasLostSince(absl::Time calm) {
     for (const engine::StoredAttempt& attempt : job.attempts) {
       if (attempt.place_time < calm) continue;
       EXPECT_NE(attempt.outcome, core::Outcome::kLost) << request_id;
-      EXPECT_NE(attempt.outcome, core::Outcome::kPreempted) << request_id;
+      EXPECT_TRUE(attempt.outcome != core::Outcome::kPreempted ||
+                  attempt.preemption.has_value())
+          << request_id;
     }
   }
+}
+
+// Who preempted whom: strictly by priority, or between queues.
+void World::CheckPreemptions() {
+  const core::Cluster& cluster = loop_->cluster();
+  std::map<JobId, std::set<core::WorkerName>> claims;
+  size_t stopping = 0;
+  for (const auto& [name, worker] : cluster.workers()) {
+    for (const core::AttemptKey& key : worker.attempts) {
+      const core::Job& victim = *cluster.FindJob(key.job);
+      if (!victim.attempt->preemption.has_value()) continue;
+      const JobId by = victim.attempt->preemption->by;
+      claims[by].insert(name);
+      ++stopping;
+      const engine::StoredJob other = *store_.GetJob(by);
+      EXPECT_GE(other.scheduling.priority, victim.priority);
+      EXPECT_TRUE(other.scheduling.priority > victim.priority ||
+                  (policy_.preemption.by_share &&
+                   other.scheduling.queue != victim.lane->user->queue->name))
+          << "jobs/" << by.value() << " over jobs/" << key.job.value();
+    }
+  }
+  // No job of this world needs more than two to stop.
+  EXPECT_LE(stopping, policy_.preemption.max_at_once);
+  for (const auto& [by, workers] : claims) {
+    EXPECT_EQ(workers.size(), 1u) << "jobs/" << by.value();
+  }
+}
+
+// Whether room is being made there for another job that waits.
+bool IsKeptForAnother(const core::Cluster& cluster, const core::Worker& worker,
+                      JobId job) {
+  return std::any_of(worker.attempts.begin(), worker.attempts.end(),
+                     [&](const core::AttemptKey& key) {
+                       const auto& preemption =
+                           cluster.FindJob(key.job)->attempt->preemption;
+                       if (!preemption.has_value() || preemption->by == job) {
+                         return false;
+                       }
+                       const core::Job* by = cluster.FindJob(preemption->by);
+                       return by != nullptr && by->state == JobState::kQueued;
+                     });
 }
 
 // By its own words, not by those of the placement.
@@ -74,7 +120,7 @@ void World::CheckNoneWaitsBesideAnIdleDevice() {
     }
     for (const auto& [name, worker] : cluster.workers()) {
       if (worker.state != core::WorkerState::kOnline || worker.draining ||
-          worker.leaving) {
+          worker.leaving || IsKeptForAnother(cluster, worker, job->id)) {
         continue;
       }
       for (const core::DeviceRequest& request : submitted.scheduling.devices) {
@@ -108,6 +154,7 @@ void World::CheckStoreEqualsCluster() {
     if (a == nullptr) continue;
     EXPECT_EQ(a->state, b->state) << id;
     EXPECT_EQ(a->failures, b->failures) << id;
+    EXPECT_EQ(a->losses, b->losses) << id;
     EXPECT_EQ(a->last_attempt, b->last_attempt) << id;
     EXPECT_EQ(a->not_before, b->not_before) << id;
     EXPECT_EQ(a->cancel_requested, b->cancel_requested) << id;
@@ -120,6 +167,7 @@ void World::CheckStoreEqualsCluster() {
     EXPECT_EQ(a->attempt->instance, b->attempt->instance) << id;
     EXPECT_EQ(a->attempt->devices, b->attempt->devices) << id;
     EXPECT_EQ(a->attempt->start_time, b->attempt->start_time) << id;
+    EXPECT_EQ(a->attempt->preemption, b->attempt->preemption) << id;
   }
   for (const auto& [name, worker] : live.workers()) {
     const core::Worker* other = stored->FindWorker(name);
