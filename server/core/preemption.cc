@@ -20,7 +20,7 @@ namespace {
 // Looking at more than this would hold up the engine.
 constexpr size_t kMaxLanes = 16;
 constexpr size_t kMaxJobsOfALane = 64;
-constexpr size_t kMaxAttempts = 4096;
+constexpr size_t kMaxAttempts = 1024;  // for one job
 
 struct Victim {
   const Job* job;
@@ -96,7 +96,6 @@ class Search {
   const std::vector<Reservation> kept_;
   // Of queues that the exchanges under way are between: as after them.
   std::map<const Queue*, Usage> settled_;
-  size_t attempts_seen_ = 0;
 };
 
 // The victim gives back what it holds.
@@ -259,9 +258,18 @@ std::optional<Plan> Search::PlanFor(const Job& job,
                                     const DeviceRequest& request) {
   std::optional<Plan> best;
   absl::flat_hash_set<WorkerName> seen;
-  for (const auto& [priority, age, key] : cluster_.placed()) {
+  const int64_t oldest_spared =
+      -absl::ToUnixMicros(now_ - policy_.min_run_time);
+  size_t attempts = 0;
+  const Cluster::Placed& placed = cluster_.placed();
+  for (auto it = placed.begin(); it != placed.end(); ++it) {
+    if (std::get<1>(*it) < oldest_spared) {  // and more of them may follow
+      it = placed.lower_bound({std::get<0>(*it), oldest_spared, {}});
+      if (it == placed.end()) break;
+    }
+    const auto& [priority, age, key] = *it;
     if (priority > HighestVictim(job.priority)) break;
-    if (++attempts_seen_ > kMaxAttempts) break;
+    if (++attempts > kMaxAttempts) break;
     const Job& victim = *cluster_.FindJob(key.job);
     const Worker* worker = cluster_.FindWorker(victim.attempt->worker);
     if (victim.attempt->kind != request.kind || worker == nullptr ||

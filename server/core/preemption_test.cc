@@ -135,6 +135,18 @@ TEST(Preemption, SparesWhatIsYoungCancelledOrStopsAlready) {
   }
 }
 
+TEST(Preemption, FindsTheOldOneAmongManyYoung) {
+  OneCard s;
+  for (int32_t priority : {-2, -1, 0}) {
+    for (int i = 0; i < 700; ++i) {
+      s.Report(absl::StrCat("w", priority, "-", i), {Cuda(0)});
+      s.Submit(Needing(1, priority));
+    }
+  }
+  s.Submit(Needing(1, 10));
+  EXPECT_NE(s.PreemptorOf(s.low), JobId());
+}
+
 TEST(Preemption, CanBeSwitchedOff) {
   for (bool at_once : {false, true}) {
     OneCard s;
