@@ -290,6 +290,7 @@ TEST(Preemption, KeepsTheFreedDevicesFromTheVictimAndFromAll) {
   EXPECT_EQ(s.StateOf(first), JobState::kQueued);
   EXPECT_EQ(s.StateOf(small), JobState::kQueued);
   s.End(second, Outcome::kPreempted);
+  ASSERT_EQ(s.WorkerOf(high), "a");
   EXPECT_EQ(s.DevicesOf(high).size(), 2u);
   EXPECT_EQ(s.StateOf(first), JobState::kQueued);
 }
