@@ -66,6 +66,7 @@ Client::Client(ClientOptions options, std::shared_ptr<grpc::Channel> channel)
     : options_(std::move(options)),
       jobs_(v1::JobService::NewStub(channel)),
       fleet_(v1::FleetService::NewStub(channel)),
+      queues_(v1::QueueService::NewStub(channel)),
       artifacts_(v1::ArtifactService::NewStub(channel)),
       auth_(v1::AuthService::NewStub(channel)) {}
 
@@ -164,6 +165,47 @@ absl::StatusOr<v1::Worker> Client::DrainWorker(const std::string& name,
 absl::StatusOr<v1::GetServerResponse> Client::GetServer() {
   return Call(options_, *fleet_, &v1::FleetService::StubInterface::GetServer,
               v1::GetServerRequest());
+}
+
+absl::StatusOr<v1::ListQueuesResponse> Client::ListQueues() {
+  return Call(options_, *queues_, &v1::QueueService::StubInterface::ListQueues,
+              v1::ListQueuesRequest());
+}
+
+absl::StatusOr<v1::Queue> Client::GetQueue(const std::string& name) {
+  v1::GetQueueRequest request;
+  request.set_name(name);
+  ASSIGN_OR_RETURN(auto response,
+                   Call(options_, *queues_,
+                        &v1::QueueService::StubInterface::GetQueue, request));
+  return std::move(*response.mutable_queue());
+}
+
+absl::StatusOr<v1::Queue> Client::SetQueue(const v1::Queue& queue) {
+  v1::SetQueueRequest request;
+  *request.mutable_queue() = queue;
+  ASSIGN_OR_RETURN(auto response,
+                   Call(options_, *queues_,
+                        &v1::QueueService::StubInterface::SetQueue, request));
+  return std::move(*response.mutable_queue());
+}
+
+absl::Status Client::DeleteQueue(const std::string& name) {
+  v1::DeleteQueueRequest request;
+  request.set_name(name);
+  return Call(options_, *queues_, &v1::QueueService::StubInterface::DeleteQueue,
+              request)
+      .status();
+}
+
+absl::StatusOr<v1::Queue> Client::ResetQueueHours(const std::string& name) {
+  v1::ResetQueueHoursRequest request;
+  request.set_name(name);
+  ASSIGN_OR_RETURN(
+      auto response,
+      Call(options_, *queues_,
+           &v1::QueueService::StubInterface::ResetQueueHours, request));
+  return std::move(*response.mutable_queue());
 }
 
 absl::StatusOr<v1::StatArtifactResponse> Client::StatArtifact(

@@ -1,5 +1,6 @@
 // A connection to a Trainyard server: submit, look at and cancel jobs, look at
-// workers. Following jobs is in watch.h, files and folders in artifacts.h.
+// workers and queues. Following jobs is in watch.h, files and folders in
+// artifacts.h.
 //
 //   Client client({.server = "yard.lab:7070",
 //                  .security = {.tls_ca = "ca.crt", .token_file = "token"}});
@@ -25,6 +26,7 @@
 #include "trainyard/v1/auth_service.grpc.pb.h"
 #include "trainyard/v1/fleet_service.grpc.pb.h"
 #include "trainyard/v1/job_service.grpc.pb.h"
+#include "trainyard/v1/queue_service.grpc.pb.h"
 
 namespace trainyard::client {
 
@@ -74,6 +76,12 @@ class Client {
   absl::StatusOr<v1::Worker> DrainWorker(const std::string& name,
                                          bool undo = false);
   absl::StatusOr<v1::GetServerResponse> GetServer();
+  // Queues; names are "queues/…".
+  absl::StatusOr<v1::ListQueuesResponse> ListQueues();
+  absl::StatusOr<v1::Queue> GetQueue(const std::string& name);
+  absl::StatusOr<v1::Queue> SetQueue(const v1::Queue& queue);
+  absl::Status DeleteQueue(const std::string& name);
+  absl::StatusOr<v1::Queue> ResetQueueHours(const std::string& name);
   absl::StatusOr<v1::StatArtifactResponse> StatArtifact(
       const std::string& name);
   absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(
@@ -96,6 +104,7 @@ class Client {
   const ClientOptions options_;
   const std::unique_ptr<v1::JobService::StubInterface> jobs_;
   const std::unique_ptr<v1::FleetService::StubInterface> fleet_;
+  const std::unique_ptr<v1::QueueService::StubInterface> queues_;
   const std::unique_ptr<v1::ArtifactService::StubInterface> artifacts_;
   const std::unique_ptr<v1::AuthService::StubInterface> auth_;
 };

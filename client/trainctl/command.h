@@ -61,6 +61,7 @@ CommandRun AddTop(CLI::App& app);
 CommandRun AddCancel(CLI::App& app);
 CommandRun AddWorkers(CLI::App& app);
 CommandRun AddDrain(CLI::App& app);
+CommandRun AddQueue(CLI::App& app);
 CommandRun AddArtifacts(CLI::App& app);
 CommandRun AddCloud(CLI::App& app);
 CommandRun AddTokens(CLI::App& app);

@@ -19,6 +19,7 @@ absl::Span<const Command> CommandTable() {
       {"cancel", "Cancel jobs", AddCancel},
       {"workers", "List workers and their devices", AddWorkers},
       {"drain", "Take a worker out of service or back in", AddDrain},
+      {"queue", "Look at queues and their shares, set them up", AddQueue},
       {"artifacts", "List, upload and download files and folders",
        AddArtifacts},
       {"cloud", "Estimate what work costs on cloud GPUs", AddCloud},

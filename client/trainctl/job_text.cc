@@ -239,6 +239,10 @@ std::string DescribeJob(const v1::Job& job, const std::string& result,
                           ? " (asked to stop)"
                           : ""));
   field("reason", Printable(job.reason()));
+  if (!job.spec().queue().empty() && job.spec().queue() != "default") {
+    field("queue", job.spec().queue());
+  }
+  if (!job.spec().user().empty()) field("user", job.spec().user());
   if (job.spec().priority() != 0) {
     field("priority", absl::StrCat(job.spec().priority()));
   }

@@ -38,6 +38,8 @@ constexpr FieldFlag kFieldFlags[] = {
     {"--momentum", "training.optimizer.momentum", "Momentum, for sgd"},
     {"--weight-decay", "training.optimizer.weight_decay", "Weight decay"},
     {"--seed", "training.seed", "Seed of every random choice"},
+    {"--queue", "queue", "The queue it waits in"},
+    {"--user", "user", "Whom it counts for; with tokens, for admins only"},
     {"--priority", "priority", "Higher runs first, -1000 to 1000"},
     {"--max-retries", "retry.max_retries", "Attempts after the first"},
     {"--run-time", "limits.run_time", "Longest time of an attempt, as 90s, 2h"},
