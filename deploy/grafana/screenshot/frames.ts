@@ -24,7 +24,8 @@ standardTransformersRegistry.setInit(() => [
 ].map((transformation) => ({ id: transformation.id, name: transformation.id, transformation: async () => transformation,
   imageDark: '', imageLight: '', editor: undefined as any })) as any);
 
-const number = (text: string) => (text === 'NaN' ? NaN : Number(text));
+// What cannot be drawn is a gap, as in Grafana.
+const number = (text: string) => (Number.isFinite(Number(text)) ? Number(text) : null);
 
 // {{label}} in a target's legend.
 function legendOf(format: string, labels: Record<string, string>): string {

@@ -66,18 +66,18 @@ def what_runs():
             "stale": f"{RUNNING_JOB} (time() - trainyard_job_last_progress_timestamp_seconds)",
         },
         [
-            Column("Job", label="job_id", width=60, link=JOB_LINK),
+            Column("Job", label="job_id", width=50, link=JOB_LINK),
             Column("Name", label="job_name", link=JOB_LINK),
             Column("Worker", label="worker", link=WORKER_LINK),
-            Column("Progress", "progress", unit="percentunit", decimals=0, gauge=True, width=170,
+            Column("Progress", "progress", unit="percentunit", decimals=0, gauge=True, width=150,
                    steps=(GREEN,)),
-            Column("Epoch", "epoch", unit="short", width=65),
-            Column("Loss", "loss", unit="short", decimals=4, width=80),
-            Column("Samples/s", "speed", unit="short", width=95),
-            Column("Data wait", "wait", unit="percentunit", decimals=0, width=90, colored=True,
+            Column("Epoch", "epoch", unit="short", width=60),
+            Column("Loss", "loss", unit="short", decimals=4, width=75),
+            Column("Samples/s", "speed", unit="short", width=90),
+            Column("Data wait", "wait", unit="percentunit", decimals=0, width=85, colored=True,
                    steps=(GREEN, (0.3, YELLOW), (0.6, RED))),
-            Column("Left", "eta", unit="s", decimals=0, width=80),
-            Column("Last step", "stale", unit="s", decimals=0, width=90, colored=True,
+            Column("Left", "eta", unit="s", decimals=0, width=75),
+            Column("Last step", "stale", unit="s", decimals=0, width=80, colored=True,
                    steps=(GREEN, (300, YELLOW), (900, RED))),
         ], width=16, none="no job is running")
     return line(
@@ -188,7 +188,7 @@ def server():
                    width=8, low=0),
             curves("Open streams", "Long-lived calls by method: workers hold Synchronize and "
                    "ReportTelemetry, those who follow a job WatchJobs and StreamMetrics.", "short",
-                   [Query("sum by (method) (trainyard_streams)", "{{method}}")], width=8, low=0,
+                   [Query("sum by (method) (trainyard_streams) > 0", "{{method}}")], width=8, low=0,
                    decimals=0)),
         line(
             7,
