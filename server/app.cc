@@ -119,6 +119,7 @@ absl::Status App::Ready() {
 absl::Status App::Serve(const ServerFlags& flags) {
   engine::EngineOptions engine_options;
   engine_options.policy.worker_lease = flags.worker_lease;
+  engine_options.policy.order = flags.order;
   engine_ = std::make_unique<engine::Engine>(engine_options, RealClock(),
                                              store_.get(), metrics_.get());
   RETURN_IF_ERROR(engine_->Start());

@@ -19,10 +19,24 @@ namespace {
 // As the command line has them, before they are checked.
 struct RawFlags {
   std::string worker_lease = "30s";
+  std::string ageing = "10m";
+  std::string share_half_life = "24h";
+  std::string reserve_after = "5m";
   std::string artifact_limit;
   std::string auth = "auto";
   bool describe_metrics = false;
 };
+
+absl::Status ReadDuration(absl::string_view flag, const std::string& text,
+                          absl::Duration least, absl::Duration most,
+                          absl::string_view want, absl::Duration* duration) {
+  if (absl::ParseDuration(text, duration) && *duration >= least &&
+      *duration <= most) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, ": ", text, ": must be ", want));
+}
 
 void Describe(CLI::App& app, ServerFlags* flags, RawFlags* raw) {
   app.add_option("--listen", flags->listen,
@@ -41,6 +55,16 @@ void Describe(CLI::App& app, ServerFlags* flags, RawFlags* raw) {
       ->capture_default_str();
   app.add_option("--worker-lease", raw->worker_lease,
                  "how long a worker that is not heard from keeps its jobs")
+      ->capture_default_str();
+  app.add_option("--ageing", raw->ageing,
+                 "by which a waiting job's priority has grown by one")
+      ->capture_default_str();
+  app.add_option("--share-half-life", raw->share_half_life,
+                 "in which what a queue or user had counts half")
+      ->capture_default_str();
+  app.add_option("--reserve-after", raw->reserve_after,
+                 "how long a job that needs several devices waits before free "
+                 "ones are kept for it")
       ->capture_default_str();
   app.add_option(
       "--artifact-limit", raw->artifact_limit,
@@ -138,13 +162,19 @@ absl::Status Check(const RawFlags& raw, ServerFlags* flags) {
   if (flags->state_dir.empty()) {
     ASSIGN_OR_RETURN(flags->state_dir, DefaultStateDir());
   }
-  if (!absl::ParseDuration(raw.worker_lease, &flags->worker_lease) ||
-      flags->worker_lease < absl::Seconds(1) ||
-      flags->worker_lease > absl::Hours(24)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--worker-lease: ", raw.worker_lease,
-                     ": must be 1s to 24h, such as 30s or 2m"));
-  }
+  RETURN_IF_ERROR(ReadDuration(
+      "--worker-lease", raw.worker_lease, absl::Seconds(1), absl::Hours(24),
+      "1s to 24h, such as 30s or 2m", &flags->worker_lease));
+  RETURN_IF_ERROR(ReadDuration(
+      "--ageing", raw.ageing, absl::Seconds(1), core::kNeverAges,
+      "1s to 876000h (a hundred years), such as 10m", &flags->order.ageing));
+  RETURN_IF_ERROR(ReadDuration(
+      "--share-half-life", raw.share_half_life, absl::Minutes(1),
+      core::kNeverAges, "1m to 876000h, such as 24h", &flags->order.half_life));
+  RETURN_IF_ERROR(ReadDuration("--reserve-after", raw.reserve_after,
+                               absl::ZeroDuration(), core::kNeverAges,
+                               "0s to 876000h, such as 5m",
+                               &flags->order.reserve_after));
   if (!raw.artifact_limit.empty()) {
     const auto bytes = ParseBytes(raw.artifact_limit);
     if (!bytes.ok()) return WithContext(bytes.status(), "--artifact-limit");

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "base/tls_files.h"
 #include "server/auth/authority.h"
+#include "server/core/queue_order.h"
 
 namespace trainyard {
 
@@ -21,6 +22,7 @@ struct ServerFlags {
   std::string log_level = "info";
   std::string log_format = "text";
   absl::Duration worker_lease = absl::Seconds(30);
+  core::OrderPolicy order;
   uint64_t artifact_limit_bytes = 0;    // 0: as the disk allows
   TlsFiles tls;                         // of both ports
   auth::Mode auth = auth::Mode::kAuto;  // kOn or kOff once it was decided

@@ -35,8 +35,12 @@ TEST(ServerFlags, StateGoesBelowHomeWithoutXdg) {
 
 TEST(ServerFlags, ReadsDurationsAndSizes) {
   const auto flags =
-      Parse({"--worker-lease", "1m30s", "--artifact-limit=8GiB"});
+      Parse({"--worker-lease", "1m30s", "--artifact-limit=8GiB", "--ageing",
+             "1h", "--share-half-life", "168h", "--reserve-after", "0s"});
   ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->order.ageing, absl::Hours(1));
+  EXPECT_EQ(flags->order.half_life, absl::Hours(168));
+  EXPECT_EQ(flags->order.reserve_after, absl::ZeroDuration());
   EXPECT_EQ(flags->worker_lease, absl::Seconds(90));
   EXPECT_EQ(flags->artifact_limit_bytes, 8ull << 30);
 }
@@ -46,6 +50,9 @@ TEST(ServerFlags, NamesWhatIsWrong) {
        std::vector<std::pair<const char*, const char*>>{
            {"--worker-lease", "-5s"},
            {"--worker-lease", "soon"},
+           {"--ageing", "0s"},
+           {"--share-half-life", "inf"},
+           {"--reserve-after", "-1s"},
            {"--artifact-limit", "8 apples"}}) {
     const auto flags = Parse({flag, value});
     EXPECT_EQ(flags.status().code(), absl::StatusCode::kInvalidArgument);

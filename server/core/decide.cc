@@ -174,7 +174,8 @@ Reply On(const Context& context, const DeleteQueue& command) {
   if (queue->jobs > 0) {
     return {absl::FailedPreconditionError(absl::StrCat(
                 Name(command.queue), " has ", queue->jobs,
-                " jobs that are not over; drain it and delete it after them")),
+                queue->jobs == 1 ? " job that is" : " jobs that are",
+                " not over; drain it and delete it when it is empty")),
             {}};
   }
   context.draft.Add(QueueDeleted{command.queue});

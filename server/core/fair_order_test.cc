@@ -137,6 +137,38 @@ TEST(FairOrder, AClosedQueuePlacesNothingAndADrainingOneTakesNothing) {
             absl::StatusCode::kFailedPrecondition);
 }
 
+// docs/scheduling.md.
+TEST(FairOrder, TheWorkedExampleOfTheDocs) {
+  const auto run = [](bool urgent) {
+    Scenario s;
+    MakeQueue(s, "research", 3);
+    MakeQueue(s, "teaching", 1);
+    std::map<JobId, std::string> queue;
+    const auto submit = [&](const std::string& name, int32_t priority) {
+      SchedulingSpec spec = JobOf(name, "a", priority);
+      spec.devices[0].kind = DeviceKind::kCuda;
+      return s.Submit(spec);
+    };
+    for (int i = 0; i < 8; ++i) {
+      queue[submit("research", 0)] = "R";
+      queue[submit("teaching", 0)] = "T";
+    }
+    if (urgent) queue[submit("teaching", 1)] = "U";
+    std::vector<Device> cards;
+    for (int i = 0; i < 8; ++i) cards.push_back(Cuda(i));
+    s.Report("box", cards);
+    std::string order;
+    for (const Record& record : s.records) {
+      if (std::holds_alternative<AttemptPlaced>(record.change)) {
+        order += queue[record.job];
+      }
+    }
+    return order;
+  };
+  EXPECT_EQ(run(false), "RTRRTRRR");
+  EXPECT_EQ(run(true), "URRRTRRR");
+}
+
 // ---- against a model that looks at every job each time
 
 struct ModelJob {
