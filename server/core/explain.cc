@@ -26,6 +26,29 @@ std::string DescribeRequest(const DeviceRequest& request) {
   return text;
 }
 
+// What of the queue's quota stands against the request; empty: nothing.
+// "queues/team holds 1 of the 2 that its quota allows"
+std::string DescribeQuota(const Queue& queue, const DeviceRequest& request,
+                          absl::Time now) {
+  if (QuotaAllows(queue, request, now)) return "";
+  const Quota& quota = queue.settings.quota;
+  const std::string name = absl::StrCat("queues/", queue.name.value());
+  if (quota.running_jobs.has_value() &&
+      queue.usage.attempts() >= *quota.running_jobs) {
+    return absl::StrCat(name, " runs ", queue.usage.attempts(), " of the ",
+                        *quota.running_jobs, " jobs that its quota allows");
+  }
+  if (quota.device_hours.has_value() &&
+      queue.usage.DeviceHours(now) >= *quota.device_hours) {
+    return absl::StrCat(
+        name, " has used up the ", *quota.device_hours,
+        " device-hours of its quota; an administrator may reset them");
+  }
+  return absl::StrCat(name, " holds ", queue.usage.Held(request.kind),
+                      " of the ", quota.devices.at(request.kind),
+                      " that its quota allows");
+}
+
 // "1 cuda with 8 GiB free: of 3 workers, 2 have too few such devices, 1 is
 // busy"
 std::string DescribeAlternative(const Cluster& cluster,
@@ -75,18 +98,38 @@ std::string ExplainQueued(const Cluster& cluster, const Job& job,
   if (cluster.workers().empty()) {
     return "It waits for a worker: none has connected.";
   }
+  const Queue& queue = *job.lane->user->queue;
+  if (queue.settings.state == QueueState::kClosed) {
+    return absl::StrCat("It waits until queues/", queue.name.value(),
+                        " is opened again: it is closed.");
+  }
   std::vector<std::string> alternatives;
   for (const DeviceRequest& request : job.lane->needs->devices) {
+    const std::string quota = DescribeQuota(queue, request, now);
+    if (!quota.empty()) {
+      alternatives.push_back(
+          absl::StrCat(DescribeRequest(request), ": ", quota));
+      continue;
+    }
     alternatives.push_back(
         DescribeAlternative(cluster, request, job.lane->needs->worker_labels));
   }
   std::string text =
       absl::StrCat("It waits for a worker with ",
                    absl::StrJoin(alternatives, "; or with "), ".");
+  // After a placement pass, that is; what is free and fits was kept from it.
+  if (FindPlacement(cluster.fleet(), *job.lane->needs, now, {.queue = &queue})
+          .has_value()) {
+    absl::StrAppend(&text,
+                    " What is free is kept for a job that needs several "
+                    "devices and has waited longer; a shorter limits.run_time "
+                    "may let it pass.");
+  }
   if (const size_t ahead = CountAhead(job, cluster.queues().policy().ageing);
       ahead > 0) {
     absl::StrAppend(&text, " ", ahead, ahead == kMaxCounted ? " or more" : "",
-                    ahead == 1 ? " job" : " jobs", " with the same needs come",
+                    ahead == 1 ? " job" : " jobs",
+                    " of the same user with the same needs come",
                     ahead == 1 ? "s" : "", " first.");
   }
   return text;

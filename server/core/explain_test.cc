@@ -1,5 +1,6 @@
 #include "server/core/explain.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "server/core/scenario.h"
@@ -29,7 +30,45 @@ TEST(Explain, TellsEachAlternativeAndWhoComesFirst) {
             "It waits for a worker with 1 cuda with 8 B free: 1 without the "
             "memory, 1 with too few such devices, 1 draining or leaving; or "
             "with 1 cpu: 1 busy, 1 with too few such devices, 1 draining or "
-            "leaving. 1 job with the same needs comes first.");
+            "leaving. 1 job of the same user with the same needs comes "
+            "first.");
+}
+
+TEST(Explain, TellsWhatTheQueueHoldsBack) {
+  Scenario s;
+  const QueueName team("team");
+  SchedulingSpec spec = OneOf(DeviceKind::kCpu);
+  spec.queue = team;
+  s.Report("a", {Cpu()});
+  s.Do(SetQueue{team, {.quota = {.devices = {{DeviceKind::kCpu, 0}}}}});
+  const JobId job = s.Submit(spec);
+  EXPECT_EQ(Explain(s.cluster, job, s.now),
+            "It waits for a worker with 1 cpu: queues/team holds 0 of the 0 "
+            "that its quota allows.");
+  s.Do(SetQueue{team, {.quota = {.running_jobs = 0}}});
+  EXPECT_EQ(Explain(s.cluster, job, s.now),
+            "It waits for a worker with 1 cpu: queues/team runs 0 of the 0 "
+            "jobs that its quota allows.");
+  s.Do(SetQueue{team, {.quota = {.device_hours = 0}}});
+  EXPECT_EQ(Explain(s.cluster, job, s.now),
+            "It waits for a worker with 1 cpu: queues/team has used up the 0 "
+            "device-hours of its quota; an administrator may reset them.");
+  s.Do(SetQueue{team, {.state = QueueState::kClosed}});
+  EXPECT_EQ(Explain(s.cluster, job, s.now),
+            "It waits until queues/team is opened again: it is closed.");
+}
+
+TEST(Explain, TellsOfDevicesThatAreKept) {
+  Scenario s({.reserve_after = absl::ZeroDuration()});
+  s.Report("a", {Cuda(0), Cuda(1)});
+  s.Submit(OneOf(DeviceKind::kCuda));
+  SchedulingSpec wide = OneOf(DeviceKind::kCuda);
+  wide.devices[0].count = 2;
+  s.Submit(wide);
+  const JobId job = s.Submit(OneOf(DeviceKind::kCuda));
+  EXPECT_EQ(s.StateOf(job), JobState::kQueued);
+  EXPECT_THAT(Explain(s.cluster, job, s.now),
+              testing::HasSubstr("What is free is kept for a job"));
 }
 
 TEST(Explain, TellsTheBackoff) {
