@@ -17,7 +17,8 @@ bool IsKept(const Worker& worker, const Device& device,
                               (constraints.job == JobId() ||
                                reservation.job != constraints.job) &&
                               reservation.devices.contains(device.id) &&
-                              constraints.end > reservation.until;
+                              (reservation.until == absl::InfiniteFuture() ||
+                               constraints.end > reservation.until);
                      });
 }
 

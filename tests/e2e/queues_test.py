@@ -17,8 +17,7 @@ class Queues(yard.TestCase):
         return self.yard.submit({**yard.glyphs_job(self.yard.glyphs(), epochs=100000), **fields})
 
     def test_quotas_states_and_shares(self):
-        state = self.yard.path("server")
-        self.yard.start_server("--state-dir", state)
+        self.yard.start_server()
         shown = self.yard.ctl_ok("queue", "set", "research", "--weight", "3", "--owner", "ada",
                                  "--max-devices", "cpu=1", "--max-device-hours", "500").out
         self.assertIn("queues/research", shown)
@@ -40,7 +39,7 @@ class Queues(yard.TestCase):
 
         # Another server, the same state.
         self.yard.server.kill()
-        self.yard.start_server("--state-dir", state)
+        self.yard.start_server()
         self.assertEqual(self.queue("research")["quota"], queue["quota"])
 
     def test_a_draining_queue_takes_no_more_jobs(self):
