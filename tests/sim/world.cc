@@ -17,7 +17,6 @@ namespace {
 
 constexpr absl::Duration kStep = absl::Milliseconds(50);
 constexpr absl::Duration kHeartbeat = absl::Milliseconds(500);
-constexpr size_t kJobs = 40;
 
 core::Device MakeDevice(DeviceKind kind, int number) {
   core::Device device;
@@ -29,16 +28,25 @@ core::Device MakeDevice(DeviceKind kind, int number) {
 
 }  // namespace
 
-World::World(uint64_t seed) : seed_(seed), random_(seed) {
+World::World(uint64_t seed)
+    : seed_(seed),
+      random_(seed),
+      half_life_(absl::Seconds(seed % 3 == 0 ? 86400 : 10)),
+      ledger_(half_life_) {
   policy_.worker_lease = absl::Seconds(3);
+  policy_.order = {.ageing = kAgeing,
+                   .half_life = half_life_,
+                   .reserve_after = kReserveAfter};
   policy_.preemption.min_run_time = absl::Milliseconds(200);
   policy_.preemption.grace = absl::Milliseconds(Pick(500));
   policy_.preemption.by_share = Chance(0.5);
   const int workers = 1 + Pick(5);
+  cards_ = 2 + Pick(3);
+  wide_jobs_ = std::vector<double>{0.05, 0.3, 0.7}[Pick(3)];
   for (int i = 0; i < workers; ++i) {
     // The first one can run everything, so that every job can end.
     std::vector<core::Device> devices = {MakeDevice(DeviceKind::kCpu, 0)};
-    const int cards = i == 0 ? 2 : Pick(3);
+    const int cards = i == 0 ? cards_ : Pick(cards_ + 1);
     for (int n = 0; n < cards; ++n) {
       devices.push_back(MakeDevice(DeviceKind::kCuda, n));
     }
@@ -66,7 +74,7 @@ void World::RunWithFaults(absl::Duration duration) {
   while (now_ < end && !::testing::Test::HasFailure()) Step();
 }
 
-void World::RunUntilDone(absl::Duration longest) {
+void World::EndFaults() {
   faults_ = false;
   store_fails_until_ = now_;
   store_.FailCommits(0, absl::OkStatus());
@@ -76,19 +84,61 @@ void World::RunUntilDone(absl::Duration longest) {
     member.worker->leaving = false;
     if (member.stream != nullptr && member.stream->stalled) Break(member);
   }
+  calm_ = now_ + absl::Seconds(20);
+}
+
+void World::RunWithFlood() {
+  EndFaults();
+  while (now_ < calm_ && !::testing::Test::HasFailure()) Step();
+  std::set<JobId> waiting;
+  for (const auto& [id, job] : ledger_.jobs()) {
+    if (!job.over && !job.IsLive()) waiting.insert(id);
+  }
+  const absl::Time begin = now_;
+  const absl::Time end = begin + LongestWait(waiting.size());
+  while (!waiting.empty() && now_ < end && !::testing::Test::HasFailure()) {
+    Flood();
+    Step();
+    std::erase_if(waiting, [&](JobId id) {
+      const Ledger::Entry& job = ledger_.jobs().at(id);
+      return job.over ||
+             (!job.attempts.empty() && job.attempts.back().placed >= begin);
+    });
+  }
+  for (JobId id : waiting) {
+    EXPECT_TRUE(::testing::Test::HasFailure())
+        << "jobs/" << id.value() << " was not placed in " << end - begin;
+  }
+}
+
+absl::Duration World::LongestWait(size_t waiting) const {
+  // By then age has made all priorities equal, so shares decide.
+  const absl::Duration grown = kTopPriority * kAgeing;
+  // The flood has had nothing yet; by then it has had as much as any other
+  // queue could have had before it, so weights decide. None is below its own.
+  const absl::Duration caught_up = now_ - begin_;
+  // So of two attempts at most one is the flood's, even on a single device; and
+  // a wide job waits for what is kept for it.
+  const absl::Duration turn = kReserveAfter + 2 * kLongestAttempt;
+  return grown + caught_up +
+         static_cast<int64_t>(waiting) * (kMaxRetries + 1) * turn;
+}
+
+void World::RunUntilDone(absl::Duration longest) {
+  if (faults_) EndFaults();
   const absl::Time end = now_ + longest;
   const auto done = [&] {
-    if (loop_ == nullptr || submitted_.size() < kJobs ||
-        !unacknowledged_.empty() || loop_->cluster().live_jobs() > 0) {
+    if (loop_ == nullptr || clients_jobs_ < kJobs || !unacknowledged_.empty() ||
+        loop_->cluster().live_jobs() > 0) {
       return false;
     }
     return std::all_of(members_.begin(), members_.end(),
                        [](const Member& m) { return m.worker->held() == 0; });
   };
-  const absl::Time calm = now_ + absl::Seconds(20);
   while (!done() && now_ < end && !::testing::Test::HasFailure()) Step();
-  CheckNoneWasLostSince(calm);
+  CheckNoneWasLostSince(calm_);
   EXPECT_TRUE(done()) << DescribeStuck();
+  if (!::testing::Test::HasFailure()) CheckNothingIsLeft();
 }
 
 std::string World::DescribeStuck() const {
@@ -113,7 +163,7 @@ void World::Step() {
   if (faults_) InjectFaults();
   if (loop_ == nullptr && now_ >= server_up_at_) StartServer();
   ActClients();
-  if (!faults_ && loop_ != nullptr) ActOperator();
+  if (loop_ != nullptr) ActOperator();
   for (Member& member : members_) ActWorker(member);
   for (Member& member : members_) Receive(member);
   if (loop_ != nullptr) RunServer();
@@ -151,55 +201,6 @@ void World::InjectFaults() {
       Post(core::DrainWorker{member.worker->name(), Chance(0.5)}, {});
     }
   }
-}
-
-void World::ActOperator() {
-  for (const auto& [name, worker] : loop_->cluster().workers()) {
-    if (worker.draining) Post(core::DrainWorker{name, false}, {});
-  }
-}
-
-void World::ActClients() {
-  const core::QueueName other("other");
-  if (loop_ != nullptr && loop_->cluster().queues().Find(other) == nullptr) {
-    Post(core::SetQueue{other, {}}, {});
-  }
-  if (submitted_.size() < kJobs && Chance(0.2)) {
-    const std::string request_id = absl::StrCat("r", submitted_.size());
-    core::SchedulingSpec& spec = submitted_[request_id].scheduling;
-    spec.devices = {{DeviceKind::kCuda, 1u + Pick(2), 16}};
-    if (Chance(0.7)) spec.devices.push_back({DeviceKind::kCpu, 1, 0});
-    spec.priority = Pick(3);
-    spec.queue = core::QueueName(Chance(0.5) ? "default" : "other");
-    spec.max_retries = Pick(3);
-    spec.backoff = absl::Milliseconds(Pick(1000));
-    spec.run_time_limit = absl::Seconds(4);
-    unacknowledged_.insert(request_id);
-    Submit(request_id);
-    if (Chance(0.1)) Submit(request_id);  // an impatient client
-  }
-  for (const std::string& request_id : unacknowledged_) {
-    if (Chance(0.05)) Submit(request_id);
-  }
-  if (faults_ && !submitted_.empty() && Chance(0.02)) {
-    auto it = submitted_.begin();
-    std::advance(it, Pick(static_cast<int>(submitted_.size())));
-    if (it->second.job.has_value()) {
-      Caller caller;
-      caller.cancel = it->first;
-      Post(core::CancelJob{*it->second.job, "sim"}, caller);
-    }
-    if (Chance(0.5)) Submit(it->first);  // late, maybe after the job's end
-  }
-}
-
-void World::Submit(const std::string& request_id) {
-  core::Submission submission;
-  submission.request_id = request_id;
-  submission.scheduling = submitted_[request_id].scheduling;
-  Caller caller;
-  caller.request_id = request_id;
-  Post(core::SubmitJobs{{std::move(submission)}}, caller);
 }
 
 void World::Post(core::Command command, Caller caller) {
@@ -272,6 +273,7 @@ void World::RunServer() {
   callers_.emplace_back();
   const engine::Round round = loop_->RunOnce(inbox_, now_);
   inbox_.clear();
+  ledger_.Apply(store_.TakeCommitted());
   if (faults_ && Chance(0.002)) {
     CrashServer();  // after the commit, before anyone heard of it
     return;
@@ -280,6 +282,7 @@ void World::RunServer() {
   if (loop_ == nullptr || !loop_->loaded()) return;
   subscriptions_->Deliver(loop_->cluster(), round.workers, round.jobs_changed);
   CheckStoreEqualsCluster();
+  CheckUsageIsAsCounted();
   CheckPreemptions();
   CheckNoneWaitsBesideAnIdleDevice();
 }

@@ -92,50 +92,29 @@ void World::CheckPreemptions() {
   }
 }
 
-// Whether room is being made there for another job that waits.
-bool IsKeptForAnother(const core::Cluster& cluster, const core::Worker& worker,
-                      JobId job) {
-  return std::any_of(worker.attempts.begin(), worker.attempts.end(),
-                     [&](const core::AttemptKey& key) {
-                       const auto& preemption =
-                           cluster.FindJob(key.job)->attempt->preemption;
-                       if (!preemption.has_value() || preemption->by == job) {
-                         return false;
-                       }
-                       const core::Job* by = cluster.FindJob(preemption->by);
-                       return by != nullptr && by->state == JobState::kQueued;
-                     });
-}
-
-// By its own words, not by those of the placement.
-void World::CheckNoneWaitsBesideAnIdleDevice() {
-  // The store failed a moment ago: placements wait.
-  if (now_ < store_fails_until_ + absl::Seconds(6)) return;
-  const core::Cluster& cluster = loop_->cluster();
-  for (const auto& [request_id, submitted] : submitted_) {
-    const core::Job* job = cluster.FindJob(cluster.FindRequest(request_id));
-    if (job == nullptr || job->state != JobState::kQueued ||
-        job->not_before > now_) {
-      continue;
-    }
-    for (const auto& [name, worker] : cluster.workers()) {
-      if (worker.state != core::WorkerState::kOnline || worker.draining ||
-          worker.leaving || IsKeptForAnother(cluster, worker, job->id)) {
-        continue;
-      }
-      for (const core::DeviceRequest& request : submitted.scheduling.devices) {
-        const auto idle = std::count_if(
-            worker.devices.begin(), worker.devices.end(),
-            [&, &worker = worker](const core::Device& device) {
-              return device.kind == request.kind &&
-                     device.free_memory_bytes >= request.min_memory_bytes &&
-                     !worker.holders.contains(device.id);
-            });
-        EXPECT_LT(idle, request.count)
-            << request_id << " waits beside " << name.value();
-      }
-    }
-  }
+void World::CheckSameJob(const core::Job& a, const core::Job& b) {
+  SCOPED_TRACE(::testing::Message() << "jobs/" << a.id.value());
+  EXPECT_EQ(a.state, b.state);
+  EXPECT_EQ(a.failures, b.failures);
+  EXPECT_EQ(a.losses, b.losses);
+  EXPECT_EQ(a.last_attempt, b.last_attempt);
+  EXPECT_EQ(a.not_before, b.not_before);
+  EXPECT_EQ(a.cancel_requested, b.cancel_requested);
+  EXPECT_EQ(a.checkpoint(), b.checkpoint());
+  EXPECT_EQ(a.avoid(), b.avoid());
+  EXPECT_EQ(a.request_id, b.request_id);
+  EXPECT_EQ(a.priority, b.priority);
+  EXPECT_EQ(a.lane->user->name, b.lane->user->name);
+  EXPECT_EQ(a.lane->user->queue->name, b.lane->user->queue->name);
+  ASSERT_EQ(a.attempt == nullptr, b.attempt == nullptr);
+  if (a.attempt == nullptr) return;
+  EXPECT_EQ(a.attempt->worker, b.attempt->worker);
+  EXPECT_EQ(a.attempt->instance, b.attempt->instance);
+  EXPECT_EQ(a.attempt->kind, b.attempt->kind);
+  EXPECT_EQ(a.attempt->devices, b.attempt->devices);
+  EXPECT_EQ(a.attempt->place_time, b.attempt->place_time);
+  EXPECT_EQ(a.attempt->start_time, b.attempt->start_time);
+  EXPECT_EQ(a.attempt->preemption, b.attempt->preemption);
 }
 
 void World::CheckStoreEqualsCluster() {
@@ -152,23 +131,9 @@ void World::CheckStoreEqualsCluster() {
     const core::Job* b = live.FindJob(JobId(id));
     ASSERT_EQ(a == nullptr, b == nullptr) << id;
     if (a == nullptr) continue;
-    EXPECT_EQ(a->state, b->state) << id;
-    EXPECT_EQ(a->failures, b->failures) << id;
-    EXPECT_EQ(a->losses, b->losses) << id;
-    EXPECT_EQ(a->last_attempt, b->last_attempt) << id;
-    EXPECT_EQ(a->not_before, b->not_before) << id;
-    EXPECT_EQ(a->cancel_requested, b->cancel_requested) << id;
-    EXPECT_EQ(a->checkpoint(), b->checkpoint()) << id;
-    EXPECT_EQ(a->avoid(), b->avoid()) << id;
-    EXPECT_EQ(a->request_id, b->request_id) << id;
-    ASSERT_EQ(a->attempt == nullptr, b->attempt == nullptr) << id;
-    if (a->attempt == nullptr) continue;
-    EXPECT_EQ(a->attempt->worker, b->attempt->worker) << id;
-    EXPECT_EQ(a->attempt->instance, b->attempt->instance) << id;
-    EXPECT_EQ(a->attempt->devices, b->attempt->devices) << id;
-    EXPECT_EQ(a->attempt->start_time, b->attempt->start_time) << id;
-    EXPECT_EQ(a->attempt->preemption, b->attempt->preemption) << id;
+    CheckSameJob(*a, *b);
   }
+  CheckSameQueues(stored->queues(), live.queues());
   for (const auto& [name, worker] : live.workers()) {
     const core::Worker* other = stored->FindWorker(name);
     EXPECT_EQ(worker.draining, other != nullptr && other->draining);
