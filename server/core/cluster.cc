@@ -39,6 +39,13 @@ std::unique_ptr<Job> MakeJob(JobId id, std::string request_id,
   return job;
 }
 
+// Whether it may want several devices.
+bool IsWide(const Needs& needs) {
+  return std::any_of(
+      needs.devices.begin(), needs.devices.end(),
+      [](const DeviceRequest& request) { return request.count > 1; });
+}
+
 }  // namespace
 
 absl::Status Cluster::Apply(const Record& record) {
@@ -345,7 +352,11 @@ absl::Status Cluster::On(const Record& record, const JobEnded& change) {
   RETURN_IF_ERROR(CheckMove(job->id, job->state, change.state));
   --counts_[static_cast<size_t>(job->state)];
   EraseDeadline(*job);
-  if (job->state == JobState::kQueued) queues_.Remove(*job);
+  if (job->state == JobState::kQueued) {
+    queues_.Remove(*job);
+    // Devices may have been kept for it.
+    if (IsWide(*job->lane->needs)) ++openings_;
+  }
   if (claims_.Settle(job->id)) ++openings_;
   if (!job->request_id.empty()) requests_.erase(job);
   queues_.Leave(job->lane, record.time);

@@ -71,6 +71,20 @@ TEST(Cluster, RecordsThatAreNotDurableTakeNoRevision) {
   EXPECT_EQ(s.cluster.revision(), 2u);  // submitted, placed
 }
 
+TEST(Cluster, TheEndOfAWaitingWideJobWakesThoseWhoWaitForWhatWasKeptForIt) {
+  Scenario s;
+  SchedulingSpec wide = OneOf(DeviceKind::kCuda);
+  const JobId narrow_job = s.Submit(wide);
+  wide.devices[0].count = 2;
+  const JobId wide_job = s.Submit(wide);
+  uint64_t before = s.cluster.openings();
+  s.Do(CancelJob{wide_job, ""});
+  EXPECT_GT(s.cluster.openings(), before);
+  before = s.cluster.openings();
+  s.Do(CancelJob{narrow_job, ""});
+  EXPECT_EQ(s.cluster.openings(), before);
+}
+
 TEST(Cluster, RestoresWhatItsJobsHold) {
   const absl::Time now = absl::FromUnixSeconds(100);
   Cluster cluster({}, 40, JobId(9));

@@ -30,6 +30,9 @@ void Ledger::Apply(const std::vector<core::Record>& records) {
       jobs_[record.job] = {job->scheduling, now, now};
     } else if (const auto* placed = std::get_if<core::AttemptPlaced>(&change)) {
       Place(record.job, *placed, now);
+    } else if (const auto* told =
+                   std::get_if<core::AttemptPreempted>(&change)) {
+      room_made_for_.insert(told->preemption.by);
     } else if (const auto* ended = std::get_if<core::AttemptEnded>(&change)) {
       Attempt& attempt = jobs_.at(record.job).attempts.back();
       attempt.ended = now;
@@ -94,7 +97,8 @@ void Ledger::Place(JobId id, const core::AttemptPlaced& placed,
           << device << " is held by jobs/" << other.value();
     }
   }
-  CheckOvertakesNone(id, now);
+  // Who has others stopped for it comes first.
+  if (room_made_for_.erase(id) == 0) CheckOvertakesNone(id, now);
   job.attempts.push_back({placed.worker, placed.kind, placed.devices, now});
 }
 

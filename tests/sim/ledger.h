@@ -84,6 +84,7 @@ class Ledger {
   std::map<core::QueueName, absl::Time> reset_;
   std::map<core::QueueName, core::JobId> made_after_;
   std::set<core::WorkerName> drained_;
+  std::set<core::JobId> room_made_for_;  // others were preempted
 };
 
 }  // namespace trainyard::sim
