@@ -74,8 +74,9 @@ void Ledger::Place(JobId id, const core::AttemptPlaced& placed,
   EXPECT_LE(job.not_before, now) << "placed in its backoff";
   if (!job.attempts.empty() &&
       job.attempts.back().outcome == core::Outcome::kFailed) {
-    EXPECT_GE(now - *job.attempts.back().ended,
-              (1 - core::kJitter) * job.scheduling.backoff)
+    EXPECT_GE(
+        now - *job.attempts.back().ended,
+        (1 - core::kJitter) * job.scheduling.backoff - absl::Milliseconds(1))
         << "retried without a pause";
   }
   const auto& requests = job.scheduling.devices;

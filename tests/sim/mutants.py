@@ -55,7 +55,7 @@ MUTANTS = [
            "queue.usage.DeviceHours(now) >= *quota.device_hours",
            "queue.usage.DeviceHours(now) < 0"),
     Mutant("devices never given back to the queue", "server/core/cluster.cc",
-           "queues_.Release(*job, record.time);", ""),
+           "queues_.Release(job, now);", ""),
     Mutant("share without weight", "server/core/fair_order.cc",
            "queue.usage.Share(capacity, now) / queue.settings.weight",
            "queue.usage.Share(capacity, now)"),
@@ -82,19 +82,19 @@ MUTANTS = [
     Mutant("failed commit not rolled back", "server/engine/decision_loop.cc",
            "if (loaded_) {  // else there is nothing to undo",
            "if (loaded_ && commit_failures_ < 0) {"),
-    Mutant("requeued without backoff", "server/core/ending.cc",
-           ".not_before = draft.now() + pause", ".not_before = draft.now()"),
+    Mutant("requeued without backoff", "server/core/retry.cc",
+           "return absl::Trunc(pause * factor, absl::Milliseconds(1));",
+           "return absl::Trunc(pause * (factor - factor), absl::Milliseconds(1));"),
     Mutant("cancel ignored while starting", "server/core/desired.cc",
-           "if (job->cancel_requested || job->attempt->overdue) {",
+           "if (job->cancel_requested || job->attempt->overdue ||",
            "if ((job->cancel_requested && job->state == JobState::kRunning) ||\n"
-           "        job->attempt->overdue) {"),
+           "        job->attempt->overdue ||"),
     Mutant("run time limit ignored", "server/core/decide.cc",
-           "context.draft.Add(id, AttemptOverdue{job.attempt->number});", ""),
+           "context.draft.Add(id, AttemptOverdue{attempt.number});", ";"),
     Mutant("devices kept for every job that waits", "server/core/placement.cc",
-           "if (!reservations_.empty() ||\n", "if (reservations_.size() > 9 ||\n"),
+           "if (reserved_ ||\n", "if (now_ < absl::UnixEpoch() ||\n"),
     Mutant("nothing kept for wide jobs", "server/core/placement.cc",
-           "if (reservation.has_value()) reservations_.push_back(*std::move(reservation));",
-           ""),
+           "reservations_.push_back(*std::move(reservation));", ""),
     Mutant("drain ignored by the placement", "server/core/fleet.h",
            "return state == WorkerState::kOnline && !draining && !leaving;",
            "return state == WorkerState::kOnline && !leaving;"),
@@ -180,11 +180,12 @@ def main():
         return
     with tempfile.TemporaryDirectory(prefix="trainyard-mutants-") as folder:
         source = pathlib.Path(folder) / "source"
-        out = pathlib.Path(folder) / "build"
+        out = source / "build" / "release"
         copy_tree(source)
-        # Unoptimised tests would be too slow, fully optimised ones take long to build.
+        # Laid out and built as the tree is, so that ccache knows most of it.
+        os.environ.update(CCACHE_BASEDIR=str(source), CCACHE_NOHASHDIR="1")
         result = run(["cmake", "-G", "Ninja", "-S", str(source), "-B", str(out),
-                      "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1"])
+                      "-DCMAKE_BUILD_TYPE=Release"])
         if result.returncode != 0:
             sys.exit(result.stdout)
         build(source, out, arguments.jobs)
