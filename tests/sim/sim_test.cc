@@ -17,8 +17,12 @@ namespace {
 
 constexpr uint64_t kSlices = 4;
 
-// Seeds that failed once, and what was wrong.
-constexpr uint64_t kFoundBugs[] = {0};
+// Seeds that failed once.
+constexpr uint64_t kFoundBugs[] = {
+    1244,  // jobs lifted by age, preempted by a flood again and again
+    3941,  // devices kept for a job behind one of the same needs
+    4952,  // as 1244
+};
 
 struct Seeds {
   uint64_t first = 0;
@@ -50,7 +54,7 @@ void RunSeed(uint64_t seed) {
   spdlog::set_level(spdlog::level::off);  // failing commits are the point
   World world(seed);
   world.RunWithFaults(absl::Seconds(25));
-  if (seed % 4 == 0) world.RunWithFlood();
+  if (world.HasFlood()) world.RunWithFlood();
   world.RunUntilDone(absl::Minutes(10));
 }
 

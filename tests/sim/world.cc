@@ -40,6 +40,9 @@ World::World(uint64_t seed)
   policy_.preemption.min_run_time = absl::Milliseconds(200);
   policy_.preemption.grace = absl::Milliseconds(Pick(500));
   policy_.preemption.by_share = Chance(0.5);
+  // Who is lifted by age may be preempted all the same, again and again: there
+  // is a bound on waiting only without preemption.
+  if (HasFlood()) policy_.preemption.max_at_once = 0;
   const int workers = 1 + Pick(5);
   cards_ = 2 + Pick(3);
   wide_jobs_ = std::vector<double>{0.05, 0.3, 0.7}[Pick(3)];

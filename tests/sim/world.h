@@ -35,6 +35,8 @@ class World {
  public:
   explicit World(uint64_t seed);
 
+  // Whether RunWithFlood() may be called: this world preempts nobody.
+  bool HasFlood() const { return seed_ % 4 == 0; }
   void RunWithFaults(absl::Duration duration);
   // Without faults, while somebody submits more jobs of the highest priority
   // than the workers can do, until each job that waited was placed; a failure

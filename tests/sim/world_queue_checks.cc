@@ -32,16 +32,14 @@ bool IsInService(const core::Worker& worker) {
          !worker.leaving;
 }
 
-// Whether room is being made there for another job that waits.
-bool IsKeptForAnother(const core::Cluster& cluster, const core::Worker& worker,
-                      JobId job) {
+// Whether room is being made there for a job that waits: what is idle is kept
+// until all of it is.
+bool IsRoomMade(const core::Cluster& cluster, const core::Worker& worker) {
   return std::any_of(
       worker.attempts.begin(), worker.attempts.end(),
       [&](const core::AttemptKey& key) {
         const auto& preemption = cluster.FindJob(key.job)->attempt->preemption;
-        if (!preemption.has_value() || preemption->by == job) {
-          return false;
-        }
+        if (!preemption.has_value()) return false;
         const core::Job* by = cluster.FindJob(preemption->by);
         return by != nullptr && by->state == core::JobState::kQueued;
       });
@@ -59,8 +57,7 @@ void World::CheckNoneWaitsBesideAnIdleDevice() {
       if (!ledger_.Allows(job.scheduling.queue, request, now_, -kRounding))
         continue;
       for (const auto& [name, worker] : loop_->cluster().workers()) {
-        if (!IsInService(worker) ||
-            IsKeptForAnother(loop_->cluster(), worker, id) ||
+        if (!IsInService(worker) || IsRoomMade(loop_->cluster(), worker) ||
             CountDevices(worker, request, true) < request.count) {
           continue;
         }
