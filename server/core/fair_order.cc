@@ -1,6 +1,8 @@
 #include "server/core/fair_order.h"
 
 #include <algorithm>
+#include <functional>
+#include <limits>
 #include <utility>
 
 namespace trainyard::core {
@@ -21,105 +23,144 @@ FairOrder::FairOrder(const Queues& queues, const DeviceCounts& capacity,
     if (queue.settings.state == QueueState::kClosed || queue.jobs == 0) {
       continue;
     }
-    const size_t queue_index = queue_entries_.size();
-    queue_entries_.push_back(
-        {.queue = &queue, .share = WeightedShare(queue, capacity_, now_)});
+    const size_t first_user = users_.size();
     for (const auto& [user_name, user] : queue.users) {
-      UserEntry entry{.user = &user, .queue = queue_index};
+      const size_t first_lane = lanes_.size();
       for (const auto& [needs, lane] : user.lanes) {
         if (lane.waiting.empty() || !may_fit(lane)) continue;
-        entry.lanes.push_back({&lane, lane.priorities.rbegin()->first});
-        Count(entry.lanes.back().highest);
+        lanes_.push_back(
+            {&lane, lane.priorities.rbegin()->first, *lane.waiting.begin()});
       }
-      if (entry.lanes.empty()) continue;
-      entry.share = user.usage.Share(capacity_, now_);
-      index_[&user] = users_.size();
-      users_.push_back(std::move(entry));
+      if (lanes_.size() == first_lane) continue;
+      users_.push_back(
+          {.user = &user, .begin = first_lane, .end = lanes_.size()});
     }
+    if (users_.size() == first_user) continue;
+    queue_entries_.push_back({.queue = &queue,
+                              .begin = first_user,
+                              .end = users_.size(),
+                              .share = WeightedShare(queue, capacity_, now_)});
   }
   RankAll();
 }
 
-const Lane* FairOrder::Next() const {
-  if (order_.empty()) return nullptr;
-  const QueueEntry& queue = queue_entries_[std::get<size_t>(*order_.begin())];
-  return users_[std::get<size_t>(*queue.users.begin())].best;
-}
-
-void FairOrder::Refresh(const Lane* lane) {
-  const size_t index = index_.at(lane->user);
-  UserEntry& user = users_[index];
-  QueueEntry& queue = queue_entries_[user.queue];
-  user.share = user.user->usage.Share(capacity_, now_);
-  queue.share = WeightedShare(*queue.queue, capacity_, now_);
-  if (lane->waiting.empty()) return Skip(lane);
-  for (LaneEntry& entry : user.lanes) {
-    if (entry.lane != lane) continue;
-    Uncount(entry.highest);
-    entry.highest = lane->priorities.rbegin()->first;
-    Count(entry.highest);
+const Lane* FairOrder::Next() {
+  chosen_ = nullptr;
+  for (QueueEntry& queue : queue_entries_) {
+    if (!queue.priority.has_value()) continue;
+    if (chosen_ == nullptr || IsBefore(queue, *chosen_)) chosen_ = &queue;
   }
-  Update(index);
+  return chosen_ == nullptr ? nullptr : lanes_[chosen_user().best].lane;
 }
 
-void FairOrder::Skip(const Lane* lane) {
-  const size_t index = index_.at(lane->user);
-  UserEntry& user = users_[index];
-  const auto it =
-      std::find_if(user.lanes.begin(), user.lanes.end(),
-                   [&](const LaneEntry& entry) { return entry.lane == lane; });
-  if (it == user.lanes.end()) return;
-  Uncount(it->highest);
-  user.lanes.erase(it);
-  Update(index);
+FairOrder::UserEntry& FairOrder::chosen_user() {
+  return users_[std::get<size_t>(First(*chosen_))];
 }
 
-void FairOrder::Update(size_t user) {
-  if (!highest_.empty() && highest_.rbegin()->first != bound_) return RankAll();
-  RankUser(user);
-  RankQueue(users_[user].queue);
+// A queue goes by its best user's job. Where its share decides, its users need
+// no order yet.
+bool FairOrder::IsBefore(QueueEntry& a, QueueEntry& b) {
+  if (*a.priority != *b.priority) return *a.priority > *b.priority;
+  if (a.share != b.share) return a.share < b.share;
+  return std::get<QueueKey>(First(a)) < std::get<QueueKey>(First(b));
+}
+
+const FairOrder::Rank& FairOrder::First(QueueEntry& queue) {
+  if (!queue.users.has_value()) {
+    std::vector<Rank>& ranks = queue.users.emplace();
+    for (size_t i = queue.begin; i < queue.end; ++i) {
+      UserEntry& user = users_[i];
+      if (user.begin == user.end) continue;
+      if (!user.share.has_value()) {
+        user.share = user.user->usage.Share(capacity_, now_);
+      }
+      ranks.emplace_back(-user.priority, *user.share, lanes_[user.best].head,
+                         i);
+    }
+    std::make_heap(ranks.begin(), ranks.end(), std::greater<>());
+  }
+  return queue.users->front();
+}
+
+void FairOrder::Refresh() {
+  UserEntry& user = chosen_user();
+  LaneEntry& entry = lanes_[user.best];
+  user.share = user.user->usage.Share(capacity_, now_);
+  chosen_->share = WeightedShare(*chosen_->queue, capacity_, now_);
+  if (entry.lane->waiting.empty()) return Skip();
+  const int32_t highest =
+      std::exchange(entry.highest, entry.lane->priorities.rbegin()->first);
+  entry.head = *entry.lane->waiting.begin();
+  if (entry.highest == bound_) ++at_bound_;
+  Update(highest);
+}
+
+void FairOrder::Skip() {
+  UserEntry& user = chosen_user();
+  const int32_t highest = lanes_[user.best].highest;
+  lanes_[user.best] = lanes_[--user.end];
+  Update(highest);
+}
+
+void FairOrder::Update(int32_t highest) {
+  if (highest == bound_ && --at_bound_ == 0) return RankAll();
+  UserEntry& user = chosen_user();
+  std::vector<Rank>& ranks = *chosen_->users;
+  std::pop_heap(ranks.begin(), ranks.end(), std::greater<>());
+  if (user.begin == user.end) {
+    ranks.pop_back();
+  } else {
+    RankUser(user);
+    ranks.back() = {-user.priority, *user.share, lanes_[user.best].head,
+                    std::get<size_t>(ranks.back())};
+    std::push_heap(ranks.begin(), ranks.end(), std::greater<>());
+  }
+  chosen_->priority.reset();
+  if (!ranks.empty()) chosen_->priority = -std::get<int64_t>(ranks.front());
 }
 
 void FairOrder::RankAll() {
-  if (!highest_.empty()) bound_ = highest_.rbegin()->first;
-  for (size_t i = 0; i < users_.size(); ++i) RankUser(i);
-  for (size_t i = 0; i < queue_entries_.size(); ++i) RankQueue(i);
-}
-
-void FairOrder::RankUser(size_t index) {
-  UserEntry& user = users_[index];
-  std::set<Rank>& order = queue_entries_[user.queue].users;
-  if (user.rank.has_value()) order.erase(*user.rank);
-  user.rank.reset();
-  for (const LaneEntry& entry : user.lanes) {
-    const QueueKey& key = *entry.lane->waiting.begin();
-    const int64_t priority =
-        std::min(bound_, AgedPriority(key.rank, now_, queues_.policy().ageing));
-    const Rank rank(-priority, user.share, key, index);
-    if (user.rank.has_value() && *user.rank < rank) continue;
-    user.rank = rank;
-    user.best = entry.lane;
+  bound_ = std::numeric_limits<int64_t>::min();
+  at_bound_ = 0;
+  for (const UserEntry& user : users_) {
+    for (size_t i = user.begin; i < user.end; ++i) {
+      if (lanes_[i].highest > bound_) at_bound_ = 0;
+      bound_ = std::max<int64_t>(bound_, lanes_[i].highest);
+      if (lanes_[i].highest == bound_) ++at_bound_;
+    }
   }
-  if (user.rank.has_value()) order.insert(*user.rank);
+  if (at_bound_ > 0) {
+    bound_rank_ = absl::ToUnixMicros(now_) -
+                  bound_ * absl::ToInt64Microseconds(queues_.policy().ageing);
+  }
+  for (QueueEntry& queue : queue_entries_) {
+    queue.users.reset();
+    queue.priority.reset();
+    for (size_t i = queue.begin; i < queue.end; ++i) {
+      UserEntry& user = users_[i];
+      if (user.begin == user.end) continue;
+      RankUser(user);
+      queue.priority =
+          std::max(queue.priority.value_or(user.priority), user.priority);
+    }
+  }
 }
 
-void FairOrder::RankQueue(size_t index) {
-  QueueEntry& queue = queue_entries_[index];
-  if (queue.rank.has_value()) order_.erase(*queue.rank);
-  queue.rank.reset();
-  if (queue.users.empty()) return;
-  // A user of it is the first one: it goes by that one's job.
-  queue.rank = *queue.users.begin();
-  std::get<double>(*queue.rank) = queue.share;
-  std::get<size_t>(*queue.rank) = index;
-  order_.insert(*queue.rank);
+void FairOrder::RankUser(UserEntry& user) {
+  std::optional<std::pair<int64_t, QueueKey>> first;
+  for (size_t i = user.begin; i < user.end; ++i) {
+    const std::pair<int64_t, QueueKey> rank(-PriorityOf(lanes_[i].head),
+                                            lanes_[i].head);
+    if (first.has_value() && *first < rank) continue;
+    first = rank;
+    user.best = i;
+    user.priority = -rank.first;
+  }
 }
 
-void FairOrder::Count(int32_t priority) { ++highest_[priority]; }
-
-void FairOrder::Uncount(int32_t priority) {
-  const auto it = highest_.find(priority);
-  if (--it->second == 0) highest_.erase(it);
+int64_t FairOrder::PriorityOf(const QueueKey& key) const {
+  if (key.rank <= bound_rank_) return bound_;
+  return AgedPriority(key.rank, now_, queues_.policy().ageing);
 }
 
 }  // namespace trainyard::core

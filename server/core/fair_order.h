@@ -9,23 +9,21 @@
 //
 //   FairOrder order(cluster.queues(), capacity, now, may_fit);
 //   while (const Lane* lane = order.Next()) {
-//     if (…its head was placed and the record applied…) order.Refresh(lane);
-//     else order.Skip(lane);
+//     if (…its head was placed and the record applied…) order.Refresh();
+//     else order.Skip();
 //   }
 //
-// To make it costs lanes; a step costs lanes of the chosen user. Borrows the
-// queues; not thread-safe.
+// To make it costs lanes; a step costs queues and the lanes of the chosen user.
+// Most passes end after a step or two, so users are put in order only where
+// their queue's turn comes. Borrows the queues; not thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
-#include <set>
 #include <tuple>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "server/core/queues.h"
 
@@ -38,52 +36,63 @@ class FairOrder {
             const std::function<bool(const Lane&)>& may_fit);
 
   // The lane whose head comes next; nullptr: no more.
-  const Lane* Next() const;
-  // The lane's head was placed: shares and the head are others now.
-  void Refresh(const Lane* lane);
-  // Nothing of the lane is to be placed any more.
-  void Skip(const Lane* lane);
+  const Lane* Next();
+  // The head of the lane that Next() told last was placed: shares and the head
+  // are others now.
+  void Refresh();
+  // Nothing of the lane that Next() told last is to be placed any more.
+  void Skip();
 
  private:
-  // By what queues, and users in a queue, are ordered: aged and bounded
-  // priority (negated), share, the oldest job, index among their like.
+  // By what users of a queue are ordered: aged and bounded priority (negated),
+  // share, the oldest job, index in users_.
   using Rank = std::tuple<int64_t, double, QueueKey, size_t>;
   struct LaneEntry {
     const Lane* lane;
     int32_t highest;  // priority that a job waits with
+    QueueKey head;
   };
+  // Ranges: [begin, end) of lanes_ and users_.
   struct UserEntry {
     const UserAccount* user;
-    size_t queue;  // index
-    double share = 0;
-    std::vector<LaneEntry> lanes = {};
-    const Lane* best = nullptr;
-    std::optional<Rank> rank = {};  // nullopt: no lane is left
+    size_t begin;
+    size_t end;
+    std::optional<double> share = {};  // once it was asked for
+    int64_t priority = 0;              // bounded, of its best lane
+    size_t best = 0;                   // in lanes_
   };
   struct QueueEntry {
     const Queue* queue;
+    size_t begin;
+    size_t end;
     double share = 0;
-    std::set<Rank> users = {};
-    std::optional<Rank> rank = {};  // nullopt: no user is left
+    std::optional<int64_t> priority = {};  // of its best; nullopt: no more
+    // A heap, least first; nullopt: not its turn yet.
+    std::optional<std::vector<Rank>> users = {};
   };
 
-  void RankUser(size_t index);
-  void RankQueue(size_t index);
+  int64_t PriorityOf(const QueueKey& key) const;
+  // The best lane of a user that has some.
+  void RankUser(UserEntry& user);
+  // From the highest priority that is waited with, all anew.
   void RankAll();
-  void Count(int32_t priority);
-  void Uncount(int32_t priority);
-  // After the lanes of a user changed.
-  void Update(size_t user);
+  // The queue's best user.
+  const Rank& First(QueueEntry& queue);
+  bool IsBefore(QueueEntry& a, QueueEntry& b);
+  // After the best lane of the chosen queue changed; `highest` was its own.
+  void Update(int32_t highest);
+  UserEntry& chosen_user();
 
   const Queues& queues_;
   const DeviceCounts capacity_;
   const absl::Time now_;
-  std::vector<QueueEntry> queue_entries_;
+  std::vector<LaneEntry> lanes_;
   std::vector<UserEntry> users_;
-  std::set<Rank> order_;  // of queues
-  absl::flat_hash_map<const UserAccount*, size_t> index_;
-  std::map<int32_t, size_t> highest_;  // lanes, by their highest priority
-  int64_t bound_ = 0;                  // the highest of all
+  std::vector<QueueEntry> queue_entries_;
+  QueueEntry* chosen_ = nullptr;  // by Next()
+  int64_t bound_ = 0;             // the highest priority that is waited with
+  size_t at_bound_ = 0;           // lanes that have it
+  int64_t bound_rank_ = 0;        // of a job that has grown to it
 };
 
 }  // namespace trainyard::core

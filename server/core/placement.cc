@@ -265,7 +265,7 @@ std::optional<Record> PlacementPass::Next() {
   }
   if (!cluster_->fleet().HasIdle()) return std::nullopt;
   if (std::exchange(ask_again_, false)) {
-    placed_lane_ = nullptr;
+    placed_ = false;
     order_.reset();
     fits_.clear();
   }
@@ -273,18 +273,16 @@ std::optional<Record> PlacementPass::Next() {
     order_.emplace(cluster_->queues(), cluster_->fleet().capacity(), now_,
                    [this](const Lane& lane) { return MayFit(lane); });
   }
-  if (placed_lane_ != nullptr) {
-    order_->Refresh(std::exchange(placed_lane_, nullptr));
-  }
+  if (std::exchange(placed_, false)) order_->Refresh();
   while (const Lane* lane = order_->Next()) {
     const Job& job = *cluster_->FindJob(lane->waiting.begin()->job);
     std::optional<Record> record = Place(job);
     if (record.has_value()) {
-      placed_lane_ = lane;
+      placed_ = true;
       return record;
     }
     ReserveFor(job);
-    order_->Skip(lane);  // nor does the rest of its lane fit
+    order_->Skip();  // nor does the rest of its lane fit
   }
   return std::nullopt;
 }

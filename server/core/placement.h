@@ -118,7 +118,7 @@ class PlacementPass {
   bool reserved_ = false;  // for a job that needs several devices
   // Something is no longer kept: those who were refused it are asked again.
   bool ask_again_ = false;
-  const Lane* placed_lane_ = nullptr;  // whose head was taken by Next()
+  bool placed_ = false;  // the head of order_'s lane, by Next()
 };
 
 }  // namespace trainyard::core

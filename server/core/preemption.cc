@@ -357,7 +357,7 @@ std::vector<Record> Preempt(const Cluster& cluster,
   for (size_t lanes = 0; lanes < kMaxLanes; ++lanes) {
     const Lane* lane = order.Next();
     if (lane == nullptr) break;
-    order.Skip(lane);
+    order.Skip();
     const Job* job = FirstAboveAny(cluster, search, *lane);
     if (job == nullptr) continue;
     const std::optional<Plan> plan = search.PlanFor(*job);
