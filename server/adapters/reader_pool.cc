@@ -25,6 +25,14 @@ absl::Status ReaderPool::Open(const std::string& path, int connections) {
 }
 
 absl::Status ReaderPool::Read(absl::FunctionRef<absl::Status(Database*)> read) {
+  return ReadOne([&](Database* db) {
+    Transaction transaction(db, /*write=*/false);
+    return transaction.status().ok() ? read(db) : transaction.status();
+  });
+}
+
+absl::Status ReaderPool::ReadOne(
+    absl::FunctionRef<absl::Status(Database*)> read) {
   std::unique_ptr<Database> reader;
   {
     absl::MutexLock lock(&mutex_);
@@ -36,12 +44,7 @@ absl::Status ReaderPool::Read(absl::FunctionRef<absl::Status(Database*)> read) {
     reader = std::move(idle_.back());
     idle_.pop_back();
   }
-  absl::Status status;
-  {
-    Transaction transaction(reader.get(), /*write=*/false);
-    status =
-        transaction.status().ok() ? read(reader.get()) : transaction.status();
-  }
+  absl::Status status = read(reader.get());
   absl::MutexLock lock(&mutex_);
   idle_.push_back(std::move(reader));
   return status;

@@ -26,6 +26,8 @@ class ReaderPool {
   // Runs `read` within a read transaction: it sees one state. Waits at most
   // 10 s for a free connection: UNAVAILABLE.
   absl::Status Read(absl::FunctionRef<absl::Status(Database*)> read);
+  // The same for a single statement, which is a read transaction by itself.
+  absl::Status ReadOne(absl::FunctionRef<absl::Status(Database*)> read);
 
  private:
   bool HasIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {

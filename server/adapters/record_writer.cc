@@ -79,8 +79,8 @@ RecordWriter::RecordWriter(Database* db)
           "UPDATE attempts SET preempted_by=?3,preempt_reason=?4,stop_by=?5 "
           "WHERE job=?1 AND number=?2"),
       end_attempt_(
-          "UPDATE attempts SET outcome=?3,end_time=?4,failure=?5 "
-          "WHERE job=?1 AND number=?2"),
+          "UPDATE attempts SET outcome=?3,end_time=?4,failure=?5,"
+          "start_time=COALESCE(?6,start_time) WHERE job=?1 AND number=?2"),
       set_drain_(
           "INSERT OR REPLACE INTO drains(worker,revision,draining) "
           "VALUES(?1,?2,?3)"),
@@ -132,8 +132,17 @@ absl::Status RecordWriter::Write(absl::Span<const core::Record> records) {
   }
   for (const JobPatch& patch : patches_) {
     RETURN_IF_ERROR(patch.submitted != nullptr ? Insert(patch) : Update(patch));
+    if (patch.started.has_value()) RETURN_IF_ERROR(WriteStart(patch));
   }
   return absl::OkStatus();
+}
+
+absl::Status RecordWriter::WriteStart(const JobPatch& patch) {
+  ASSIGN_OR_RETURN(Statement * update, start_attempt_.Get(db_));
+  update->BindInt(1, static_cast<int64_t>(patch.id.value()));
+  update->BindInt(2, patch.started->attempt);
+  update->BindTime(3, patch.started->time);
+  return update->Run();
 }
 
 RecordWriter::JobPatch& RecordWriter::Patch(const core::Record& record) {
@@ -174,12 +183,10 @@ absl::Status RecordWriter::On(const core::Record& record,
 
 absl::Status RecordWriter::On(const core::Record& record,
                               const core::AttemptStarted& change) {
-  Patch(record).state = core::JobState::kRunning;
-  ASSIGN_OR_RETURN(Statement * update, start_attempt_.Get(db_));
-  update->BindInt(1, static_cast<int64_t>(record.job.value()));
-  update->BindInt(2, change.attempt);
-  update->BindTime(3, record.time);
-  return update->Run();
+  JobPatch& patch = Patch(record);
+  patch.state = core::JobState::kRunning;
+  patch.started = {change.attempt, record.time};
+  return absl::OkStatus();
 }
 
 absl::Status RecordWriter::On(const core::Record& record,
@@ -204,7 +211,7 @@ absl::Status RecordWriter::On(const core::Record& record,
 
 absl::Status RecordWriter::On(const core::Record& record,
                               const core::AttemptEnded& change) {
-  Patch(record);
+  JobPatch& patch = Patch(record);
   ASSIGN_OR_RETURN(Statement * update, end_attempt_.Get(db_));
   std::string failure;
   update->BindInt(1, static_cast<int64_t>(record.job.value()));
@@ -216,6 +223,13 @@ absl::Status RecordWriter::On(const core::Record& record,
     update->BindBlob(5, failure);
   } else {
     update->BindNull(5);
+  }
+  // Short ones start and end in one commit, and then in one statement.
+  if (patch.started.has_value() && patch.started->attempt == change.attempt) {
+    update->BindTime(6, patch.started->time);
+    patch.started.reset();
+  } else {
+    update->BindNull(6);
   }
   return update->Run();
 }

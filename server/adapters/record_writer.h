@@ -43,6 +43,11 @@ class RecordWriter {
     Statement* statement_ = nullptr;
   };
 
+  // An attempt that started, not written yet.
+  struct Start {
+    uint32_t attempt = 0;
+    absl::Time time;
+  };
   // What one commit changes of a job. Unset: stays.
   struct JobPatch {
     core::JobId id;
@@ -60,6 +65,7 @@ class RecordWriter {
     const std::string* reason = nullptr;
     const core::Checkpoint* checkpoint = nullptr;
     const std::vector<core::Output>* outputs = nullptr;
+    std::optional<Start> started;
   };
 
   // Whether it is a job in the queue and nothing else.
@@ -95,6 +101,7 @@ class RecordWriter {
   absl::Status InsertJob(const JobPatch& patch);
   absl::Status InsertLabels(const JobPatch& patch);
   absl::Status Update(const JobPatch& patch);
+  absl::Status WriteStart(const JobPatch& patch);
 
   Database* const db_;
   Lazy insert_attempt_;

@@ -172,18 +172,28 @@ absl::StatusOr<int64_t> Database::QueryInt(absl::string_view sql) {
   return statement->Int(0);
 }
 
+namespace {
+
+// Parsed once: there is a transaction for every commit and most reads.
+absl::Status RunPrepared(Database* db, absl::string_view sql) {
+  ASSIGN_OR_RETURN(Statement * statement, db->Prepare(sql));
+  return statement->Run();
+}
+
+}  // namespace
+
 Transaction::Transaction(Database* db, bool write) : db_(db) {
-  status_ = db_->Execute(write ? "BEGIN IMMEDIATE" : "BEGIN");
+  status_ = RunPrepared(db_, write ? "BEGIN IMMEDIATE" : "BEGIN");
   open_ = status_.ok();
 }
 
 Transaction::~Transaction() {
   // SQLite may have rolled back by itself; a second ROLLBACK is then refused.
-  if (open_) db_->Execute("ROLLBACK").IgnoreError();
+  if (open_) RunPrepared(db_, "ROLLBACK").IgnoreError();
 }
 
 absl::Status Transaction::Commit() {
-  RETURN_IF_ERROR(db_->Execute("COMMIT"));
+  RETURN_IF_ERROR(RunPrepared(db_, "COMMIT"));
   open_ = false;
   return absl::OkStatus();
 }

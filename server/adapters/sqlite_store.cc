@@ -141,7 +141,7 @@ absl::StatusOr<engine::StoredJob> SqliteStore::GetJob(core::JobId id) {
 
 absl::StatusOr<std::string> SqliteStore::GetSpec(core::JobId id) {
   std::string spec;
-  RETURN_IF_ERROR(readers_.Read([&](Database* db) -> absl::Status {
+  RETURN_IF_ERROR(readers_.ReadOne([&](Database* db) -> absl::Status {
     ASSIGN_OR_RETURN(spec, ReadSpec(db, id));
     return absl::OkStatus();
   }));

@@ -175,6 +175,31 @@ TEST_F(SqliteStoreTest, KeepsWhoPreemptedWhomAndForgetsLossesAtACheckpoint) {
   EXPECT_EQ(store_->GetJob(JobId(1))->losses, 0u);
 }
 
+TEST_F(SqliteStoreTest, KeepsWhenAnAttemptStartedThatEndedInTheSameCommit) {
+  ASSERT_TRUE(Commit({Submit(1), Submit(2)}).ok());
+  ASSERT_TRUE(Commit({Place(1, 1), Place(2, 1)}).ok());
+  const Record start_1 = Make(1, core::AttemptStarted{1});
+  const Record start_2 = Make(2, core::AttemptStarted{1});
+  const Record end_1 =
+      Make(1, core::AttemptEnded{1, core::Outcome::kSucceeded, {}});
+  ASSERT_TRUE(Commit({start_1, start_2, end_1,
+                      Make(1, core::JobEnded{JobState::kSucceeded, "", {}})})
+                  .ok());
+  const Record end_2 =
+      Make(2, core::AttemptEnded{1, core::Outcome::kSucceeded, {}});
+  ASSERT_TRUE(
+      Commit({end_2, Make(2, core::JobEnded{JobState::kSucceeded, "", {}})})
+          .ok());
+  const auto both = store_->GetJob(JobId(1));
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(both->attempts.at(0).start_time, start_1.time);
+  EXPECT_EQ(both->attempts.at(0).end_time, end_1.time);
+  const auto apart = store_->GetJob(JobId(2));
+  ASSERT_TRUE(apart.ok()) << apart.status();
+  EXPECT_EQ(apart->attempts.at(0).start_time, start_2.time);
+  EXPECT_EQ(apart->attempts.at(0).end_time, end_2.time);
+}
+
 TEST_F(SqliteStoreTest, FindsRequestsOfLiveAndFinalJobsAfterARestart) {
   ASSERT_TRUE(Commit({Submit(1, "r1"), Submit(2, "r2")}).ok());
   ASSERT_TRUE(
