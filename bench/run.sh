@@ -5,6 +5,7 @@
 #   bench/run.sh rpc             empty calls and durable submits per second
 #   bench/run.sh rpc --help      its options
 #   bench/run.sh telemetry       what the readings of 1,000 workers cost the server
+#   bench/run.sh scheduler       what the scheduler takes, and Slurm beside it
 #   bench/run.sh ensemble        ensemble inference beside PyTorch in Python
 #
 # Builds what it needs in build/release and installs nothing. TRAINYARD_BIN=DIR
@@ -18,6 +19,7 @@ names() {
   echo "benchmarks:"
   echo "  rpc        empty calls and durable submits per second"
   echo "  telemetry  what the readings of 1,000 workers cost the server"
+  echo "  scheduler  no-op jobs, latency, 1 M queued jobs, placement, 10,000 workers, Kueue's replay; Slurm"
   echo "  ensemble   4 ResNet-18 and 8 small CNNs, trainyard-runner beside PyTorch in Python"
 }
 
@@ -49,6 +51,13 @@ case "${1:-}" in
     programs trainyard-bench-telemetry
     exec "$BIN/trainyard-bench-telemetry" --folder "$BIN/.." "$@"
     ;;
+  scheduler)
+    shift
+    programs trainyard-server trainyard-bench-scheduler
+    "$BIN/trainyard-bench-scheduler" --server "$BIN/trainyard-server" \
+      --folder "$(dirname "$BIN")" "$@"
+    python3 "$REPO/bench/scheduler/slurm.py" "$@"
+    ;;
   ensemble)
     shift
     programs trainyard-runner glyphs
@@ -58,7 +67,7 @@ case "${1:-}" in
     exec "$PYTHON" "$REPO/bench/ensemble/run.py" --bin "$BIN" --folder "$(dirname "$BIN")" "$@"
     ;;
   "" | -h | --help)
-    sed -n '2,12s/^# \{0,1\}//p' "$0"
+    sed -n '2,13s/^# \{0,1\}//p' "$0"
     names
     ;;
   *)

@@ -1,8 +1,6 @@
 // trainyard-bench-rpc: how many calls and durable submits per second a real
 // server takes over loopback. bench/README.md says how to read it.
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -10,7 +8,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -19,9 +16,9 @@
 #include "base/status_macros.h"
 #include "bench/rpc/flood.h"
 #include "bench/rpc/fsync_probe.h"
+#include "bench/rpc/loopback.h"
 #include "bench/rpc/server_process.h"
 #include "google/protobuf/empty.pb.h"
-#include "grpcpp/create_channel.h"
 #include "trainyard/v1/job_service.grpc.pb.h"
 
 namespace trainyard::bench {
@@ -40,44 +37,8 @@ struct Flags {
   double warm_up = 1;
 };
 
-using Channels = std::vector<std::shared_ptr<grpc::Channel>>;
 // A phase of the given length; returns what it counted per second.
 using Phase = std::function<absl::StatusOr<double>(absl::Duration)>;
-
-// Below `parent`; removed with all in it.
-class Folder {
- public:
-  explicit Folder(const std::string& parent)
-      : path_(absl::StrCat(parent, "/trainyard-bench-XXXXXX")) {
-    if (mkdtemp(path_.data()) == nullptr) path_.clear();
-  }
-  ~Folder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const std::string& path() const { return path_; }  // empty: not made
-
- private:
-  std::string path_;
-};
-
-// Each its own connection.
-absl::StatusOr<Channels> Connect(const std::string& address, int count) {
-  Channels channels;
-  for (int i = 0; i < count; ++i) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    channels.push_back(grpc::CreateCustomChannel(
-        address, grpc::InsecureChannelCredentials(), arguments));
-    if (!channels.back()->WaitForConnected(
-            absl::ToChronoTime(absl::Now() + absl::Seconds(10)))) {
-      return absl::UnavailableError(absl::StrCat("cannot reach ", address));
-    }
-  }
-  return channels;
-}
 
 // A small job, and a request_id as every careful client sends one.
 void FillSubmit(v1::SubmitJobRequest* request) {

@@ -23,6 +23,8 @@ namespace trainyard::bench {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(30);
+// A store with many jobs is read first.
+constexpr absl::Duration kStartPatience = absl::Seconds(120);
 constexpr absl::string_view kListening = "trainyard-server listening on ";
 
 // In the child: only calls that are safe after fork.
@@ -68,7 +70,7 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
 }
 
 absl::Status ServerProcess::ReadAddress() {
-  const absl::Time deadline = absl::Now() + kPatience;
+  const absl::Time deadline = absl::Now() + kStartPatience;
   std::string text;
   while (absl::Now() < deadline) {
     pollfd poll_for = {output_, POLLIN, 0};
@@ -89,7 +91,7 @@ absl::Status ServerProcess::ReadAddress() {
     }
   }
   return absl::DeadlineExceededError(
-      "trainyard-server did not say where it listens within 30 s");
+      "trainyard-server did not say where it listens within 120 s");
 }
 
 ServerProcess::~ServerProcess() {

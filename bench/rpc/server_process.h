@@ -17,7 +17,7 @@ namespace trainyard::bench {
 
 class ServerProcess {
  public:
-  // Returns when it listens; 30 s at most.
+  // Returns when it listens; 120 s at most.
   static absl::StatusOr<std::unique_ptr<ServerProcess>> Start(
       const std::string& program, const std::string& state_dir);
   // SIGTERM, and SIGKILL after 30 s.
@@ -26,6 +26,7 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
 
   const std::string& address() const { return address_; }
+  pid_t pid() const { return pid_; }
 
  private:
   ServerProcess(pid_t pid, int output) : pid_(pid), output_(output) {}
