@@ -1,6 +1,7 @@
 // What connected workers cost the server: each with its own connection,
 // heartbeats, and one job that sends a point a second.
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -62,10 +63,12 @@ absl::Status RunIdle(const SchedulerFlags& flags) {
   absl::SleepFor(kSettle);
   const SimFleetCounts before = fleet->counts();
   ASSIGN_OR_RETURN(const absl::Duration cpu, CpuTimeOf(server->pid()));
+  ASSIGN_OR_RETURN(const absl::Duration own_cpu, CpuTimeOf(getpid()));
   const absl::Time begin = absl::Now();
   absl::SleepFor(window);
   const SimFleetCounts after = fleet->counts();
   ASSIGN_OR_RETURN(const absl::Duration cpu_after, CpuTimeOf(server->pid()));
+  ASSIGN_OR_RETURN(const absl::Duration own_cpu_after, CpuTimeOf(getpid()));
   const absl::Duration taken = absl::Now() - begin;
   ASSIGN_OR_RETURN(const double resident, ResidentBytesOf(server->pid()));
   const double seconds = absl::ToDoubleSeconds(taken);
@@ -77,6 +80,8 @@ absl::Status RunIdle(const SchedulerFlags& flags) {
           static_cast<double>(after.points - before.points) / seconds},
          {"reports_per_second",
           static_cast<double>(after.reports - before.reports) / seconds},
+         {"workers_cpu_cores",
+          absl::ToDoubleSeconds(own_cpu_after - own_cpu) / seconds},
          {"server_bytes", resident}});
   return absl::OkStatus();
 }
