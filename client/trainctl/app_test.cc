@@ -170,6 +170,15 @@ TEST_F(AppTest, UploadsWhatTheJobNeeds) {
   EXPECT_EQ(server_.state().blobs.size(), 2u);  // the file and the manifest
 }
 
+TEST_F(AppTest, ShowsUploadsFromWhereItWasCalled) {
+  Write("data/a", "abc");
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(dir_);
+  EXPECT_EQ(Run({"artifacts", "upload", (dir_ / "data").string()}), kOk);
+  std::filesystem::current_path(before);
+  EXPECT_EQ(err_.str(), "uploaded data: 1 file, 3 B\n");
+}
+
 TEST_F(AppTest, UploadsOnlyForAJobThatTheServerFoundGood) {
   Write("data/a", "abc");
   const std::string path = Write("job.yaml",

@@ -135,7 +135,7 @@ absl::StatusOr<Uploads> FindPaths(v1::JobSpec* spec) {
 // A dry run uploads nothing.
 absl::Status Upload(Context& context, bool dry_run, Uploads* uploads) {
   for (auto& [path, artifact] : *uploads) {
-    TransferLine line(context.console, absl::StrCat("upload ", path));
+    TransferLine line(context.console, absl::StrCat("upload ", ShownPath(path)));
     absl::StatusOr<client::StoredPath> stored =
         dry_run ? client::DescribePath(path)
                 : client::UploadPath(context.client, path, line.Options());

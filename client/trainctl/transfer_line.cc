@@ -1,5 +1,8 @@
 #include "client/trainctl/transfer_line.h"
 
+#include <filesystem>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +11,15 @@
 #include "client/trainctl/text.h"
 
 namespace trainyard::trainctl {
+
+std::string ShownPath(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path here = std::filesystem::current_path(error);
+  if (error) return path;
+  const std::string near =
+      std::filesystem::path(path).lexically_relative(here).string();
+  return near.empty() || near.rfind("..", 0) == 0 ? path : near;
+}
 
 TransferLine::TransferLine(const Console& console, std::string what)
     : console_(console), what_(std::move(what)) {}
@@ -31,8 +43,8 @@ void TransferLine::Finish(const std::string& summary) {
 
 void TransferLine::FinishUpload(const char* did, const std::string& path,
                                 const client::StoredPath& stored) {
-  Finish(absl::StrCat(stored.sent ? did : "the server already has", " ", path,
-                      ": ", stored.files,
+  Finish(absl::StrCat(stored.sent ? did : "the server already has", " ",
+                      ShownPath(path), ": ", stored.files,
                       stored.files == 1 ? " file, " : " files, ",
                       FormatBytes(stored.size_bytes)));
 }

@@ -14,6 +14,9 @@
 
 namespace trainyard::trainctl {
 
+// The path from where trainctl was called, if it lies below; else unchanged.
+std::string ShownPath(const std::string& path);
+
 // Options().progress is called by one thread at a time; nothing else of this
 // class meanwhile.
 class TransferLine {

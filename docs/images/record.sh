@@ -96,8 +96,8 @@ PLAY
 )
 "$bin/trainctl" get jobs/1 --output json | grep -q '"state": "succeeded"'
 # Its first line tells how it was recorded, and with it where.
-if tail -n +2 "$work/run.cast" | grep -qF -e "$work" -e "$repo"; then
-  echo "the recording shows a path of this machine" >&2
+if tail -n +2 "$work/run.cast" | grep -F -e "$work" -e "$repo" >&2; then
+  echo "the recording shows a path of this machine, see above" >&2
   exit 1
 fi
 "${svg_term[@]}" --window --width 100 --height 24 --out "$out" < "$work/run.cast"

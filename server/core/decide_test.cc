@@ -117,6 +117,15 @@ TEST(Cancel, WaitsForTheProcessOfARunningJob) {
   EXPECT_EQ(s.Find<JobEnded>()->reason, "typo");
 }
 
+TEST(Cancel, StopsAJobThatStillStarts) {
+  Scenario s;
+  s.Report("a", {Cpu()});
+  const JobId job = s.Submit(OnCpu());
+  ASSERT_EQ(s.StateOf(job), JobState::kStarting);
+  EXPECT_TRUE(s.Do(CancelJob{job, ""}).status.ok());
+  EXPECT_EQ(s.ActionOf("a"), Action::kCancel);
+}
+
 TEST(Cancel, EndsTheJobWhateverBecameOfItsAttempt) {
   for (Outcome outcome : {Outcome::kSucceeded, Outcome::kFailed, Outcome::kLost,
                           Outcome::kPreempted, Outcome::kNone}) {
