@@ -59,7 +59,7 @@ const char* Cause(v1::Attempt::Outcome outcome) {
     case v1::Attempt::OUTCOME_LOST:
       return ": its worker went away";
     case v1::Attempt::OUTCOME_PREEMPTED:
-      return ": its worker was drained or left";
+      return ": stopped for another job, or its worker was drained or left";
     default:
       return "";
   }

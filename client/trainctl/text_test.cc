@@ -253,7 +253,8 @@ TEST(DescribeJob, ShowsAnEnsembleInItsOwnTerms) {
       "fusion       vote, 10 passes for members with dropout\n"
       "progress     batch 3 of 8, 1,234 samples/s\n"
       "             attempt 1 on workers/a (cpu) preempted after 10s, at "
-      "1970-01-01 00:01:50: its worker was drained or left\n"
+      "1970-01-01 00:01:50: stopped for another job, or its worker "
+      "was drained or left\n"
       "             attempt 2 on workers/b (cuda:0) since 1970-01-01 00:02:00\n"
       "result       accuracy 97.50 %\n");
 }
