@@ -12,6 +12,14 @@ namespace trainyard::runner::onednn {
 using Dims = dnnl::memory::dims;
 using Desc = dnnl::memory::desc;
 
+inline Dims DimsOf(const Desc& desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  return desc.get_dims();
+#else
+  return desc.dims();
+#endif
+}
+
 // ReLU at the end, after an addition to what the output holds.
 struct Ending {
   bool add = false;

@@ -250,13 +250,13 @@ class Stage : public OnednnStage {
     if (!what) return false;
     std::optional<size_t> temporary;
     const size_t source = As(input, what.src_desc(), &temporary);
-    const Value& result = PlaceConvolution(layer, shapes.result.dims(),
+    const Value& result = PlaceConvolution(layer, DimsOf(shapes.result),
                                            what.dst_desc(), source, number);
     Step step{dnnl::convolution_forward(what), {}, {}, {}};
     InArena(step, DNNL_ARG_SRC, what.src_desc(), source);
     InArena(step, DNNL_ARG_DST, result.desc, result.offset);
     step.arguments[DNNL_ARG_WEIGHTS] = Packed(
-        layer.ScaledWeight(), Desc(shapes.weights.dims(), kFloat, weight_tag),
+        layer.ScaledWeight(), Desc(DimsOf(shapes.weights), kFloat, weight_tag),
         what.weights_desc());
     step.arguments[DNNL_ARG_BIAS] =
         Packed(layer.bias, shapes.bias, shapes.bias);
