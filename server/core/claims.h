@@ -1,9 +1,8 @@
 // Room that is being made for waiting jobs: which attempts stop for whom.
 //
-//   claims.Add(by, worker, victim);             // AttemptPreempted
-//   claims.Release(by, victim, still_waits, now);  // AttemptEnded of the
-//   victim claims.Settle(by);                          // it was placed, or is
-//   over
+//   claims.Add(by, worker, victim);                // it was told to stop
+//   claims.Release(by, victim, still_waits, now);  // it stopped
+//   claims.Settle(by);                             // `by` was placed, or is over
 //
 // Not thread-safe.
 #pragma once

@@ -91,14 +91,14 @@ Lane* Queues::Join(const SchedulingSpec& scheduling, absl::Time now) {
   Needs needs{.devices = scheduling.devices,
               .worker_labels = scheduling.worker_labels,
               .run_time_exponent = RunTimeExponent(scheduling.run_time_limit)};
-  const Needs* shared = ShareNeeds(std::move(needs));
-  auto [it, inserted] = user.lanes.try_emplace(shared);
+  SharedNeeds& shared = needs_[NeedsKey(needs)];
+  if (shared.lanes == 0) shared.needs = std::move(needs);
+  auto [it, inserted] = user.lanes.try_emplace(&shared.needs);
   Lane& lane = it->second;
   if (inserted) {
     lane.user = &user;
-    lane.needs = shared;
-  } else {
-    UnshareNeeds(shared);  // counted once a lane
+    lane.needs = &shared.needs;
+    ++shared.lanes;
   }
   ++lane.jobs;
   ++queue.jobs;
@@ -115,12 +115,6 @@ void Queues::Leave(Lane* lane, absl::Time now) {
   if (user.lanes.empty() && user.usage.IsNegligible(now)) {
     user.queue->users.erase(UserName(user.name));
   }
-}
-
-const Needs* Queues::ShareNeeds(Needs needs) {
-  SharedNeeds& shared = needs_[NeedsKey(needs)];
-  if (shared.lanes++ == 0) shared.needs = std::move(needs);
-  return &shared.needs;
 }
 
 void Queues::UnshareNeeds(const Needs* needs) {

@@ -126,7 +126,6 @@ class Queues {
   UserAccount& FindOrMakeUser(Queue& queue, const UserName& name,
                               absl::Time now);
   static void ForgetPastUsers(Queue& queue, absl::Time now);
-  const Needs* ShareNeeds(Needs needs);
   void UnshareNeeds(const Needs* needs);
 
   struct SharedNeeds {
