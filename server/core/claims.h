@@ -2,7 +2,7 @@
 //
 //   claims.Add(by, worker, victim);                // it was told to stop
 //   claims.Release(by, victim, still_waits, now);  // it stopped
-//   claims.Settle(by);                             // `by` was placed, or is over
+//   claims.Settle(by);                             // it is placed, or over
 //
 // Not thread-safe.
 #pragma once
